@@ -1,0 +1,1 @@
+"""From Series to tensors, from tensors to findings, from findings to DICOM."""

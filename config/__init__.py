@@ -1,0 +1,1 @@
+"""The config file: its shape, how it is read, where secrets come from."""

@@ -1,0 +1,1 @@
+"""DICOM's own words as plain facts and pure functions; imports nothing else of the project."""

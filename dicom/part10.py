@@ -1,0 +1,72 @@
+"""The DICOM file format (PS3.10 Chapter 7): a fresh file meta for received bytes, and its head.
+
+A received dataset is stored byte for byte; only preamble and file meta are ours.
+"""
+
+import io
+import struct
+from typing import BinaryIO, Final
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileDataset
+
+from dicom.entity import Arrival
+from dicom.errors import CannotUnderstand
+from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+PREAMBLE: Final = b"\0" * 128 + b"DICM"
+_SHORT: Final = struct.Struct("<HH2sH")
+
+
+def _element(number: int, vr: bytes, value: bytes, pad: bytes = b"\0") -> bytes:
+    if len(value) % 2:
+        value += pad
+    return _SHORT.pack(2, number, vr, len(value)) + value
+
+
+def file_meta(arrival: Arrival) -> bytes:
+    """Preamble, prefix and file meta group for one arrived dataset (PS3.10 Table 7.1-1)."""
+    group = b"".join(
+        (
+            struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\0\1",
+            _element(0x0002, b"UI", arrival.sop_class_uid.encode("ascii")),
+            _element(0x0003, b"UI", arrival.sop_instance_uid.encode("ascii")),
+            _element(0x0010, b"UI", arrival.transfer_syntax_uid.encode("ascii")),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
+            _element(0x0016, b"AE", arrival.calling_ae.encode("ascii"), b" "),
+        )
+    )
+    return PREAMBLE + _element(0x0000, b"UL", struct.pack("<L", len(group))) + group
+
+
+def read_head(part10: BinaryIO | bytes) -> FileDataset:
+    """Read everything before the pixel data of a Part 10 file.
+
+    Raises CannotUnderstand when the bytes are not a Part 10 file or their dataset breaks off
+    or cannot be parsed. Values stay undecoded until they are asked for.
+    """
+    stream = io.BytesIO(part10) if isinstance(part10, bytes) else part10
+    try:
+        head = dcmread(stream, stop_before_pixels=True, force=False)
+    except Exception as fault:  # pydicom raises many kinds on hostile bytes
+        raise CannotUnderstand(f"dataset cannot be parsed ({type(fault).__name__})") from fault
+    if not isinstance(head, FileDataset) or len(head) == 0:
+        raise CannotUnderstand("dataset holds no elements before its pixel data")
+    return head
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """The value of an attribute as plain text; "" where it is absent, empty or undecodable.
+
+    Values of several components are joined with a backslash, as they stand in the dataset.
+    """
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # noqa: BLE001  (a value that cannot be decoded is as good as none)
+        return ""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return "\\".join(str(part) for part in value)
+    return str(value)

@@ -1,0 +1,25 @@
+"""DIMSE status codes by name (PS3.7 Annex C, PS3.4 B.2.3, C.4.1.1.4)."""
+
+from typing import Final
+
+SUCCESS: Final = 0x0000
+PENDING: Final = 0xFF00
+PENDING_WITH_UNSUPPORTED_KEYS: Final = 0xFF01
+CANCELLED: Final = 0xFE00
+PROCESSING_FAILURE: Final = 0x0110
+SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+NOT_AUTHORISED: Final = 0x0124
+OUT_OF_RESOURCES: Final = 0xA700
+MOVE_DESTINATION_UNKNOWN: Final = 0xA801
+DOES_NOT_MATCH: Final = 0xA900
+CANNOT_UNDERSTAND: Final = 0xC000
+
+
+def is_success(code: int) -> bool:
+    """Whether a C-STORE response says that the peer has the object, warnings included."""
+    return code == SUCCESS or is_warning(code)
+
+
+def is_warning(code: int) -> bool:
+    """Whether a code is a warning (PS3.7 C.3): stored, but coerced or not matching its class."""
+    return code in {0x0001, 0x0107, 0x0116} or 0xB000 <= code <= 0xBFFF

@@ -1,0 +1,1 @@
+"""The running node: processes, doors, services, workers, command line."""

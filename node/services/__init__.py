@@ -1,0 +1,1 @@
+"""One DIMSE service per file."""

@@ -1,0 +1,1 @@
+"""The worker process: the loop, and one handler per kind of job."""

@@ -1,0 +1,1 @@
+"""Decides, purely: which Series are complete, which rules match, which jobs follow."""

@@ -1,0 +1,1 @@
+"""Places that objects are delivered to, one file per kind."""

@@ -1,0 +1,75 @@
+"""The contract between the worker and any place that objects are sent to.
+
+A destination knows how to deliver and how to prove it. It knows nothing of retry, leases,
+order or de-identification: those belong to the ledger, the loop and the worker.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Chunk = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One object to deliver: its identity after any de-identification, and its Part 10 bytes."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    transfer_syntax_uid: str
+    chunks: Sequence[Chunk]
+    """The Part 10 file in order; concatenated it is exactly what the receiver shall hold."""
+    source_digest: str
+    """SHA-256 (hex) of the Instance in the spool that this was made from."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the Part 10 file."""
+        return sum(len(chunk) for chunk in self.chunks)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the Part 10 file."""
+        sha = hashlib.sha256()
+        for chunk in self.chunks:
+            sha.update(chunk)
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that one object is at a destination."""
+
+    destination: str
+    source_digest: str
+    sop_instance_uid: str
+    """The UID under which the destination holds it."""
+    location: str
+    """Where: a path, a URL with its key, or AE@host:port. Never patient data."""
+    digest_sent: str
+    digest_read_back: str
+    """SHA-256 (hex) of what the destination holds, read again; empty where it cannot be read."""
+    proof: str
+    """How it was proven: "read-back" or "status 0x0000"."""
+    delivered_at: float
+
+
+class Destination(Protocol):
+    """A place to deliver to. One object serves one job at a time; made and closed by the worker."""
+
+    def check(self) -> None:
+        """Raise Unreachable or Refused if a delivery would fail now; used by health checks."""
+
+    def send(self, objects: Iterable[Outgoing]) -> Iterator[Receipt]:
+        """Deliver objects, yielding a Receipt for each as soon as that one is proven.
+
+        Receipts may come in another order than the objects. Sending an object that is already
+        there, byte for byte, is a success. Raises Unreachable or Busy (try again), Refused
+        (never by itself); receipts yielded before a fault stand.
+        """
+
+    def close(self) -> None:
+        """Give back connections and threads. May be called twice."""

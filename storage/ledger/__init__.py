@@ -1,0 +1,1 @@
+"""What is known of every Instance, and every job that is owed."""
