@@ -57,7 +57,7 @@ def read_head(part10: BinaryIO | bytes) -> FileDataset:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """The value of an attribute as plain text; "" where it is absent, empty or undecodable.
+    """Return an attribute's value as plain text; "" where it is absent, empty or undecodable.
 
     Values of several components are joined with a backslash, as they stand in the dataset.
     """

@@ -28,7 +28,7 @@ def is_storable(uid: str) -> bool:
 
 
 def from_digest(digest: bytes) -> str:
-    """A "2.25." UID from at least 16 bytes of digest, formed as a version 8 UUID (RFC 9562 5.8)."""
+    """Make a "2.25." UID of 16 bytes of digest or more: a version 8 UUID (RFC 9562 5.8)."""
     if len(digest) < 16:
         raise ValueError("a UID needs at least 16 bytes of digest")
     raw = bytearray(digest[:16])
@@ -38,6 +38,6 @@ def from_digest(digest: bytes) -> str:
 
 
 def derive(*parts: str) -> str:
-    """The same UID for the same parts, on every machine and in every run."""
+    """Make the same UID of the same parts, on every machine and in every run."""
     joined = "\x1f".join(parts).encode()
     return from_digest(hashlib.sha256(joined).digest())

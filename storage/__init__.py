@@ -1,1 +1,1 @@
-"""Where things are kept: spool (truth), ledger (debts), index (answers), destinations (elsewhere)."""
+"""Where things are kept: spool (truth), ledger (debts), index (answers), destinations."""

@@ -1,0 +1,1 @@
+"""Real servers that tests, the demo and benchmarks start on loopback; one file per server."""

@@ -1,0 +1,91 @@
+"""Start a real server as a child, wait until it answers, and end it with its whole group."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+
+class PeerDied(RuntimeError):
+    """The server ended, or never answered; the message ends with the tail of its log."""
+
+
+def free_port() -> int:
+    """Find a loopback TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts a TCP connection there."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 0.5):
+        return True
+    return False
+
+
+def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Poll `ready` every 20 ms until it is true; raise TimeoutError naming `what` otherwise."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} took longer than {timeout_s:g} s")
+        time.sleep(0.02)
+
+
+def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
+    for what in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, what)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(grace_s)
+            break
+    with contextlib.suppress(ProcessLookupError):  # children that outlived their parent
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str | Path],
+    *,
+    ready: Callable[[], bool],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 30,
+    grace_s: float = 5,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in a process group of its own until the block ends.
+
+    Output goes to `log`. Raises PeerDied with the log's tail when it ends early or stays silent.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        try:
+            try:
+                wait_until(lambda: child.poll() is not None or ready(), timeout_s, str(command[0]))
+            except TimeoutError as late:
+                raise PeerDied(f"{late}\n{tail(log)}") from None
+            if child.poll() is not None:
+                raise PeerDied(f"{command[0]} ended with {child.returncode}\n{tail(log)}")
+            yield child
+        finally:
+            _end(child, grace_s)
+
+
+def tail(log: Path, lines: int = 30) -> str:
+    """Read the last lines of a log file."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
