@@ -25,7 +25,11 @@ def _element(number: int, vr: bytes, value: bytes, pad: bytes = b"\0") -> bytes:
 
 
 def file_meta(arrival: Arrival) -> bytes:
-    """Preamble, prefix and file meta group for one arrived dataset (PS3.10 Table 7.1-1)."""
+    """Make preamble, prefix and file meta group for one arrived dataset (PS3.10 Table 7.1-1).
+
+    It holds nothing about the sender: the same dataset in the same transfer syntax gives the same
+    bytes whoever sent it, so that a duplicate is known by its digest.
+    """
     group = b"".join(
         (
             struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\0\1",
@@ -34,7 +38,6 @@ def file_meta(arrival: Arrival) -> bytes:
             _element(0x0010, b"UI", arrival.transfer_syntax_uid.encode("ascii")),
             _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
             _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
-            _element(0x0016, b"AE", arrival.calling_ae.encode("ascii"), b" "),
         )
     )
     return PREAMBLE + _element(0x0000, b"UL", struct.pack("<L", len(group))) + group

@@ -1,0 +1,1 @@
+"""The commands of `penumbra`, one file each, imported only when called."""

@@ -1,0 +1,113 @@
+"""The front's own loop: follow the log, settle Series, file held objects again, expire leases."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from storage.spool.spool import Spool
+
+from dicom.errors import Fault
+from node.settler import Settler
+from node.supervisor import owner_of
+from routing.job import Job, Kind
+from storage.ledger.follow import Follower
+from storage.ledger.ledger import Ledger
+
+PAUSE_S = 0.1
+"""How long the loop sleeps when the log is quiet; a quiet Series settles this much later."""
+EXPIRE_EVERY_S = 1.0
+LEASE_S = 60.0
+"""An intake takes milliseconds; its lease only matters if the front dies within them."""
+
+log = structlog.get_logger()
+
+
+class Filing:
+    """One thread between log and ledger."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        follower: Follower,
+        settler: Settler,
+        ledger: Ledger,
+        *,
+        attempts: int,
+        pid: int,
+        ring: Callable[[], None],
+    ) -> None:
+        self._spool = spool
+        self._follower = follower
+        self._settler = settler
+        self._ledger = ledger
+        self._attempts = attempts
+        self._owner = owner_of(pid)
+        self._ring = ring
+        self._stopping = threading.Event()
+        self._expired_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="filing", daemon=True)
+        self.beat_at = time.monotonic()
+        """When the loop last came around; it stops moving when the loop hangs."""
+        self.trouble = ""
+        """Why the loop cannot go on at the moment; "" when all is well."""
+
+    def start(self) -> None:
+        """Start the loop."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Absorb what the log holds, then end; what is left is absorbed at the next start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        """Whether the loop's thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            last_round = self._stopping.is_set()
+            try:
+                self._round()
+                self.trouble = ""
+            except Fault as fault:
+                self.trouble = f"{fault.code}: {fault}"
+                log.error("filing stands", fault=fault.code, words=str(fault))
+                self._stopping.wait(1.0)
+            self.beat_at = time.monotonic()
+            if last_round:
+                return
+            self._spool.wait(PAUSE_S)
+
+    def _round(self) -> None:
+        moved = False
+        while self._follower.step() is not None:
+            moved = True
+            self.beat_at = time.monotonic()
+        now = time.time()
+        settled = self._settler.step(now)
+        refiled = self._file_again(now)
+        if now - self._expired_at >= EXPIRE_EVERY_S:
+            self._expired_at = now
+            settled += self._ledger.jobs.expire(now, self._attempts)
+        if settled:
+            self._ring()
+        if moved or settled or refiled:
+            self._ledger.outbox.notify()
+
+    def _file_again(self, now: float) -> bool:
+        job = self._ledger.jobs.claim(self._owner, {Kind.INTAKE}, now, LEASE_S)
+        if job is None:
+            return False
+        self._intake(job, now)
+        return True
+
+    def _intake(self, job: Job, now: float) -> None:
+        try:
+            self._follower.file_again(job.spec.target, job.spec.digest)
+        except Fault as fault:
+            self._ledger.jobs.hold(job, fault.code, str(fault), now)
+        else:
+            self._ledger.jobs.finish(job, now, words="filed")

@@ -1,0 +1,15 @@
+"""The table of handlers: one per kind of job that a worker process does."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from node.workers.forward import forward
+from node.workers.infer import infer
+from node.workers.loop import Handler
+from routing.job import Kind
+
+HANDLERS: Final[Mapping[Kind, Handler]] = {
+    Kind.FORWARD: forward,
+    Kind.INFER: infer,
+}
+"""An intake is filed again by the front, which owns the index (node/filing.py)."""

@@ -1,0 +1,74 @@
+"""What a worker needs for its jobs: ledger, spool, settings, and parts made once and kept."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ai.pipeline import Pool
+from deid.profile import Profile, compile_profile
+from deid.pseudonym import read_key
+from storage.destinations.table import open_destination
+from storage.spool.reader import SpoolReader
+
+from config import secrets
+from config.model import Settings
+from dicom.errors import ConfigFault
+from storage.destinations.base import Destination
+from storage.ledger.events import NewEvent
+from storage.ledger.ledger import Ledger
+
+
+class Stopping(Exception):  # noqa: N818  (no error: the worker is asked to end)
+    """Raised inside a job when the worker shall end; the job is given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job's good end: what to tell, and a sentence for people."""
+
+    words: str
+    events: Sequence[NewEvent] = ()
+
+
+@dataclass(slots=True)
+class Workshop:
+    """One worker's tools. Not shared between threads, but for `stopping`."""
+
+    settings: Settings
+    ledger: Ledger
+    reader: SpoolReader
+    pool: Pool
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _profiles: dict[str, Profile] = field(default_factory=dict)
+
+    def check_stop(self) -> None:
+        """Raise Stopping when the worker is asked to end; called between objects."""
+        if self.stopping.is_set():
+            raise Stopping
+
+    def profile(self, name: str) -> Profile:
+        """Give a compiled profile. Raises ConfigFault when the config no longer has it."""
+        if name not in self._profiles:
+            if name not in self.settings.profiles:
+                raise ConfigFault([(f"profiles.{name}", "is owed to but not in the config")])
+            table = self.settings.profiles[name]
+            key = read_key(secrets.read(table.key))
+            self._profiles[name] = compile_profile(name, table, key)
+        return self._profiles[name]
+
+    def destination(self, name: str) -> Destination:
+        """Open a destination. Raises ConfigFault when the config no longer has it."""
+        if name not in self.settings.destinations:
+            raise ConfigFault([(f"destinations.{name}", "is owed to but not in the config")])
+        return open_destination(
+            name,
+            self.settings.destinations[name],
+            peers=self.settings.peers,
+            ae_title=self.settings.node.ae_title,
+            read_secret=secrets.read,
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.pool.close()
+        self.ledger.close()

@@ -1,0 +1,47 @@
+"""From a complete Series and the rules to the jobs that are owed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dicom.entity import Origin, SeriesKey
+from routing.job import Kind, NewJob
+from routing.rules import Attributes, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One revision of a Series that counts as complete."""
+
+    key: SeriesKey
+    revision: int
+    origin: Origin
+    made_by: str
+    """For a result: the rule that asked for it."""
+    attributes: Attributes
+
+
+def plan(series: Settled, rules: Sequence[Rule]) -> list[NewJob]:
+    """List what one revision of a Series owes.
+
+    A Series from outside owes the `send` and `infer` of every rule that matches. A result owes
+    the `results_to` of the rule that asked for it and is never inferred again; it keeps its
+    identity, because it goes back to where the patient is known.
+    """
+    key, revision = series.key, series.revision
+    if series.origin is Origin.AI:
+        return [
+            NewJob(Kind.FORWARD, key, revision, rule.name, destination)
+            for rule in rules
+            if rule.name == series.made_by
+            for destination in rule.results_to
+        ]
+    jobs: list[NewJob] = []
+    for rule in rules:
+        if not rule.matches(series.attributes):
+            continue
+        jobs += [
+            NewJob(Kind.FORWARD, key, revision, rule.name, destination, rule.profile)
+            for destination in rule.send
+        ]
+        jobs += [NewJob(Kind.INFER, key, revision, rule.name, model) for model in rule.infer]
+    return jobs

@@ -1,0 +1,216 @@
+"""File arrived objects: Instance and Series rows and the position in the log, in one transaction.
+
+A duplicate changes nothing. Another object under a known SOP Instance UID is kept as a conflict.
+What cannot be filed is kept as well, with a held job so that a person sees it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from sqlalchemy import Connection, Row, and_, select, update
+
+from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
+from dicom.errors import Corrupt, Fault, ServiceFault
+from routing.job import Kind, NewJob, State
+from storage.ledger import events, jobs
+from storage.ledger.database import Database
+from storage.ledger.schema import instances, positions, series
+
+
+class Conflict(ServiceFault):
+    """Another object came first under the same SOP Instance UID (P7)."""
+
+    code = "conflict"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another object came first under this SOP Instance UID; both are kept, only the "
+            "first is delivered: compare the two at the sender, then `penumbra drop` this job"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An object from the log with what its head says, or why its head says nothing."""
+
+    instance: Instance
+    key: SeriesKey
+    modality: str = ""
+    fault: Fault | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one batch brought."""
+
+    filed: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    unfiled: int = 0
+    new: list[Arrived] = field(default_factory=list)
+    """Filed Instances that are neither duplicates nor conflicts, in the order of arrival."""
+
+
+class Intake:
+    """The follower's side of the ledger: one writer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def positions(self) -> dict[str, int]:
+        """Give the offset behind the last absorbed record of every segment."""
+        with self._database.read() as db:
+            return {row.segment: row.position for row in db.execute(select(positions))}
+
+    def absorb(self, batch: Sequence[Arrived], reached: Mapping[str, int], now: float) -> Tally:
+        """File a batch and move the positions, or do neither."""
+        tally = Tally()
+        with self._database.write() as db:
+            known = _known(db, {one.instance.arrival.sop_instance_uid for one in batch})
+            rows: list[dict[str, object]] = []
+            for one in batch:
+                uid, digest = one.instance.arrival.sop_instance_uid, one.instance.digest
+                digests = known.setdefault(uid, set())
+                if digest in digests:
+                    tally.duplicates += 1
+                    continue
+                conflict = bool(digests)
+                digests.add(digest)
+                rows.append(_row(one, conflict=conflict))
+                _account(db, one, tally, now, conflict=conflict)
+            if rows:
+                db.execute(instances.insert(), rows)
+            _grow_series(db, tally.new)
+            _move(db, reached)
+        return tally
+
+    def find(self, sop_instance_uid: str, digest: str) -> tuple[Instance, bool]:
+        """Give a kept object, and whether it is a conflict. Raises Corrupt when it is unknown."""
+        query = select(instances).where(
+            instances.c.sop_instance_uid == sop_instance_uid, instances.c.digest == digest
+        )
+        with self._database.read() as db:
+            row = db.execute(query).one_or_none()
+            if row is None:
+                raise Corrupt("the ledger does not know this object")
+            return instance_of(row), row.conflict
+
+    def refile(self, one: Arrived) -> None:
+        """File an object that could not be filed when it arrived."""
+        with self._database.write() as db:
+            db.execute(
+                update(instances)
+                .where(
+                    instances.c.sop_instance_uid == one.instance.arrival.sop_instance_uid,
+                    instances.c.digest == one.instance.digest,
+                )
+                .values(**asdict(one.key))
+            )
+            _grow_series(db, [one])
+
+
+def _known(db: Connection, uids: set[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    query = select(instances.c.sop_instance_uid, instances.c.digest).where(
+        instances.c.sop_instance_uid.in_(uids)
+    )
+    for uid, digest in db.execute(query):
+        found.setdefault(uid, set()).add(digest)
+    return found
+
+
+def _row(one: Arrived, *, conflict: bool) -> dict[str, object]:
+    return {
+        **asdict(one.instance.arrival),
+        **asdict(one.instance.location),
+        **asdict(one.key),
+        "digest": one.instance.digest,
+        "conflict": conflict,
+    }
+
+
+def _account(db: Connection, one: Arrived, tally: Tally, now: float, *, conflict: bool) -> None:
+    if one.fault is not None:
+        tally.unfiled += 1
+        _hold(db, one, one.fault.code, str(one.fault), now)
+    elif conflict:
+        tally.conflicts += 1
+        _hold(db, one, Conflict.code, str(Conflict()), now)
+    else:
+        tally.filed += 1
+        tally.new.append(one)
+
+
+def _hold(db: Connection, one: Arrived, code: str, words: str, now: float) -> None:
+    uid = one.instance.arrival.sop_instance_uid
+    job = NewJob(Kind.INTAKE, one.key, 0, "", uid, digest=one.instance.digest)
+    jobs.insert(db, [job], now, state=State.HELD, fault=code, words=words)
+    what = events.NewEvent(
+        "penumbra.instance.held",
+        uid,
+        {"fault": code, "words": words, "calling_ae": one.instance.arrival.calling_ae},
+    )
+    events.record(db, [what], now)
+
+
+def _grow_series(db: Connection, new: Iterable[Arrived]) -> None:
+    grouped: dict[SeriesKey, list[Arrived]] = {}
+    for one in new:
+        grouped.setdefault(one.key, []).append(one)
+    for key, members in grouped.items():
+        times = [member.instance.arrival.received_at for member in members]
+        first = members[0]
+        this = and_(
+            series.c.study_instance_uid == key.study_instance_uid,
+            series.c.series_instance_uid == key.series_instance_uid,
+        )
+        grown = db.execute(
+            update(series)
+            .where(this)
+            .values(
+                instances=series.c.instances + len(members),
+                last_at=max(times),
+                open=True,
+            )
+        )
+        if grown.rowcount == 0:
+            db.execute(
+                series.insert().values(
+                    **asdict(key),
+                    modality=first.modality,
+                    origin=first.instance.arrival.origin,
+                    rule=first.instance.arrival.rule,
+                    instances=len(members),
+                    first_at=min(times),
+                    last_at=max(times),
+                    revision=0,
+                    open=True,
+                    settled_to=0,
+                )
+            )
+
+
+def _move(db: Connection, reached: Mapping[str, int]) -> None:
+    for segment, position in reached.items():
+        this = positions.c.segment == segment
+        moved = db.execute(update(positions).where(this).values(position=position))
+        if moved.rowcount == 0:
+            db.execute(positions.insert().values(segment=segment, position=position))
+
+
+def instance_of(row: Row[tuple[object, ...]]) -> Instance:
+    """Make the Instance of a row of the instance table."""
+    m = row._mapping  # noqa: SLF001  (SQLAlchemy's public name for it)
+    arrival = Arrival(
+        sop_class_uid=m["sop_class_uid"],
+        sop_instance_uid=m["sop_instance_uid"],
+        transfer_syntax_uid=m["transfer_syntax_uid"],
+        calling_ae=m["calling_ae"],
+        called_ae=m["called_ae"],
+        association=m["association"],
+        address=m["address"],
+        received_at=m["received_at"],
+        origin=Origin(m["origin"]),
+        rule=m["rule"],
+    )
+    return Instance(arrival, Location(m["segment"], m["offset"], m["length"]), m["digest"])

@@ -1,0 +1,83 @@
+"""The ledger as a whole: its rooms over one database, and its numbers for people."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from routing.job import State
+from storage.ledger.database import FILE_NAME, Database
+from storage.ledger.events import Outbox
+from storage.ledger.intake import Intake
+from storage.ledger.jobs import Jobs
+from storage.ledger.receipts import Receipts
+from storage.ledger.schema import events, instances, receipts, series
+from storage.ledger.settling import Settling
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger's rooms over one database."""
+
+    database: Database
+    intake: Intake
+    settling: Settling
+    jobs: Jobs
+    receipts: Receipts
+    outbox: Outbox
+
+    @classmethod
+    def open(cls, data_dir: Path) -> "Ledger":
+        """Open or make the ledger in a data directory; any number of processes may."""
+        database = Database.open(data_dir)
+        return cls(
+            database,
+            Intake(database),
+            Settling(database),
+            Jobs(database),
+            Receipts(database),
+            Outbox(database),
+        )
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Count what `penumbra status` shows of the ledger."""
+        with self.database.read() as db:
+            received = {
+                "instances": db.scalar(select(func.count()).select_from(instances)) or 0,
+                "series": db.scalar(select(func.count()).select_from(series)) or 0,
+                "studies": db.scalar(select(func.count(series.c.study_instance_uid.distinct())))
+                or 0,
+                "open_series": db.scalar(
+                    select(func.count()).select_from(series).where(series.c.open)
+                )
+                or 0,
+            }
+            delivered = db.scalar(select(func.count()).select_from(receipts)) or 0
+            unpublished = (
+                db.scalar(
+                    select(func.count()).select_from(events).where(events.c.published.is_(False))
+                )
+                or 0
+            )
+        counts = self.jobs.counts()
+        return {
+            "received": received,
+            "jobs": {str(state): counts[state] for state in State},
+            "receipts": {"instances": delivered},
+            "events": {"last_id": self.outbox.last_id(), "unpublished": unpublished},
+        }
+
+
+def summary(data_dir: Path) -> dict[str, dict[str, int]] | None:
+    """Count without a running node; None where no ledger was ever made."""
+    if not (data_dir / FILE_NAME).exists():
+        return None
+    ledger = Ledger.open(data_dir)
+    try:
+        return ledger.summary()
+    finally:
+        ledger.close()
