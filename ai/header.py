@@ -1,0 +1,223 @@
+"""One stored object's header as facts: what geometry, values and identity checks need.
+
+The home of reading Part 10 bytes in this package; pixels stay where they are until asked for.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import config as pydicom_config
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom.errors import CannotUnderstand, Unsuitable
+from dicom.part10 import read_head, text
+
+Part10 = bytes | memoryview
+"""A whole Part 10 file; a memoryview of the mapped spool is read without a copy."""
+
+_BUFFER_BYTES: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What names an Instance in the evidence of a report (PS3.3 Table 10-11)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The facts of one slice. Vectors are (x, y, z) in the patient's frame, in mm."""
+
+    index: int
+    """Where the slice stands in the given Series."""
+    reference: Reference
+    study_instance_uid: str
+    series_instance_uid: str
+    frame_of_reference_uid: str
+    patient: tuple[str, str]
+    """PatientID and its issuer, compared between slices and never shown."""
+    modality: str
+    shape: tuple[int, int]
+    """Rows and columns."""
+    position: tuple[float, float, float]
+    row: tuple[float, float, float]
+    column: tuple[float, float, float]
+    pixel_spacing_mm: tuple[float, float]
+    """Distances between rows and between columns (PS3.3 10.7.1.3)."""
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which stored Series a result is about, and whose it is."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    references: tuple[Reference, ...]
+    """The Instances that were measured, in the order of z."""
+    head: Dataset
+    """The first slice's header, without pixels: the patient and the study as stored."""
+
+
+def read(index: int, part10: Part10) -> Header:
+    """Read one object's facts.
+
+    Raises Unsuitable, naming the attribute, when the object is no single monochrome slice with
+    a place in space and values in Hounsfield units.
+    """
+    with pydicom_config.disable_value_validation():
+        return _facts(index, head(index, part10))
+
+
+def head(index: int, part10: Part10) -> Dataset:
+    """Read one object's header without its pixels. Raises Unsuitable when it is no Part 10."""
+    try:
+        with _stream(part10) as stream, pydicom_config.disable_value_validation():
+            return read_head(stream)
+    except CannotUnderstand as fault:
+        raise Unsuitable(f"object {index + 1}: {fault}") from fault
+
+
+def pixels(part10: Part10, header: Header) -> npt.NDArray[Any]:
+    """Decode one slice's stored values (y, x). Raises Unsuitable when that is not possible."""
+    try:
+        with _stream(part10) as stream, pydicom_config.disable_value_validation():
+            stored = dcmread(stream).pixel_array
+    except Exception as fault:  # decoders raise many kinds on hostile or unsupported data
+        words = f"its pixel data cannot be decoded ({type(fault).__name__})"
+        raise Unsuitable(f"{_name(header)}: {words}") from fault
+    if stored.shape != header.shape:
+        raise Unsuitable(f"{_name(header)}: its pixel data is not Rows x Columns")
+    return stored
+
+
+def _name(header: Header) -> str:
+    return f"instance {header.reference.sop_instance_uid}"
+
+
+class _Window(io.RawIOBase):
+    """A readable file over a memoryview; lets go of the memory when it is closed."""
+
+    name = ""  # pydicom asks a buffered reader for it
+
+    def __init__(self, memory: memoryview) -> None:
+        super().__init__()
+        self._memory = memory
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = min(len(buffer), max(0, len(self._memory) - self._at))
+        buffer[:count] = self._memory[self._at : self._at + count]
+        self._at += count
+        return count
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._memory)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def close(self) -> None:
+        if not self.closed:
+            self._memory.release()
+        super().close()
+
+
+@contextmanager
+def _stream(part10: Part10) -> Iterator[BinaryIO]:
+    # A reader that pydicom may keep in a dataset or a traceback must not keep the spool mapped.
+    with io.BufferedReader(_Window(memoryview(part10)), _BUFFER_BYTES) as stream:
+        yield stream
+
+
+def _facts(index: int, head: Dataset) -> Header:
+    uid = text(head, "SOPInstanceUID")
+    slice_ = _Values(f"instance {uid}" if uid else f"object {index + 1}", head)
+    slice_.refuse_unless_one_grey_slice()
+    orientation = slice_.numbers("ImageOrientationPatient", 6)
+    row, column = _unit(slice_, orientation[:3]), _unit(slice_, orientation[3:])
+    if abs(float(np.dot(row, column))) > 0.01:
+        raise slice_.fault("its rows and columns are not at a right angle")
+    x, y, z = slice_.numbers("ImagePositionPatient", 3)
+    between_rows, between_columns = slice_.numbers("PixelSpacing", 2)
+    if min(between_rows, between_columns) <= 0:
+        raise slice_.fault("its PixelSpacing is not positive")
+    (slope,), (intercept,) = (
+        slice_.numbers("RescaleSlope", 1),
+        slice_.numbers("RescaleIntercept", 1),
+    )
+    if slope == 0:
+        raise slice_.fault("its RescaleSlope is 0")
+    return Header(
+        index=index,
+        reference=Reference(slice_.words("SOPClassUID"), slice_.words("SOPInstanceUID")),
+        study_instance_uid=slice_.words("StudyInstanceUID"),
+        series_instance_uid=slice_.words("SeriesInstanceUID"),
+        frame_of_reference_uid=text(head, "FrameOfReferenceUID"),
+        patient=(text(head, "PatientID"), text(head, "IssuerOfPatientID")),
+        modality=text(head, "Modality"),
+        shape=(int(slice_.numbers("Rows", 1)[0]), int(slice_.numbers("Columns", 1)[0])),
+        position=(x, y, z),
+        row=row,
+        column=column,
+        pixel_spacing_mm=(between_rows, between_columns),
+        slope=slope,
+        intercept=intercept,
+    )
+
+
+def _unit(slice_: "_Values", vector: tuple[float, ...]) -> tuple[float, float, float]:
+    length = float(np.linalg.norm(vector))
+    if abs(length - 1) > 0.01:
+        raise slice_.fault("its ImageOrientationPatient holds no unit vectors")
+    x, y, z = (part / length for part in vector)
+    return x, y, z
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Reads what a slice must have; every fault names the Instance and the attribute."""
+
+    name: str
+    head: Dataset
+
+    def fault(self, words: str) -> Unsuitable:
+        return Unsuitable(f"{self.name}: {words}")
+
+    def words(self, keyword: str) -> str:
+        value = text(self.head, keyword)
+        if not value:
+            raise self.fault(f"it has no {keyword}")
+        return value
+
+    def numbers(self, keyword: str, count: int) -> tuple[float, ...]:
+        parts = self.words(keyword).split("\\")
+        try:
+            values = tuple(float(part) for part in parts)
+        except ValueError as fault:
+            raise self.fault(f"its {keyword} is not numeric") from fault
+        if len(values) != count or not np.isfinite(values).all():
+            raise self.fault(f"its {keyword} needs {count} finite numbers")
+        return values
+
+    def refuse_unless_one_grey_slice(self) -> None:
+        if text(self.head, "NumberOfFrames") not in {"", "1"}:
+            raise self.fault("it is multi-frame; single-frame slices are measured")
+        if text(self.head, "PhotometricInterpretation") != "MONOCHROME2":
+            raise self.fault("its PhotometricInterpretation is not MONOCHROME2")
+        if text(self.head, "RescaleType") not in {"", "HU"}:
+            raise self.fault("its RescaleType is not HU")

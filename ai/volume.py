@@ -1,0 +1,166 @@
+"""Turn a Series' stored objects into one volume in Hounsfield units, or say what is wrong.
+
+Geometry follows PS3.3 C.7.6.2.1.1: slices are ordered along their normal, so the volume's axes
+are (z, y, x) = (along the normal, down the rows' order, along a row).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ai import header
+from ai.contract import Orientation, Wants
+from ai.header import Header, Part10, Source
+from dicom.errors import Unsuitable
+
+AXIAL_COSINE: Final = 0.9
+"""The normal of an axial slice lies within 25 degrees of the patient's long axis."""
+PARALLEL: Final = 0.9995
+"""Cosine between directions that count as one (1.8 degrees)."""
+SAME_PLACE_MM: Final = 0.01
+SPACING_TOLERANCE: Final = 0.05
+"""How far a step between slices may be from the median step, as a share of it."""
+MAX_BYTES: Final = 2**31 - 2**20
+"""What one gRPC message can carry, less room for its envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A Series as one array, and what a report about it must name."""
+
+    hounsfield: npt.NDArray[np.int16]
+    """Voxels (z, y, x); z ascends along the slice normal."""
+    spacing_mm: tuple[float, float, float]
+    """Distances between voxel centres along (z, y, x)."""
+    source: Source
+
+
+def read(series: Sequence[Part10], wants: Wants) -> Volume:
+    """Order, check and rescale a Series. Memory: the volume, and one slice at a time.
+
+    Raises Unsuitable, naming what is wrong, when the Series is not what the contract wants: other
+    modality, too few slices, mixed or wrong orientation, tilted gantry, slices missing, doubled
+    or unevenly spaced, no rescale to Hounsfield units, undecodable pixels.
+    """
+    needed = max(2, wants.min_slices)  # one slice has no extent along z
+    if len(series) < needed:
+        raise Unsuitable(f"{len(series)} slices; at least {needed} are needed")
+    headers = [header.read(index, part10) for index, part10 in enumerate(series)]
+    slices, step_mm = arrange(headers, wants)
+    first = slices[0]
+    return Volume(
+        hounsfield=_fill(series, slices),
+        spacing_mm=(step_mm, *first.pixel_spacing_mm),
+        source=Source(
+            study_instance_uid=first.study_instance_uid,
+            series_instance_uid=first.series_instance_uid,
+            references=tuple(facts.reference for facts in slices),
+            head=header.head(first.index, series[first.index]),
+        ),
+    )
+
+
+def arrange(headers: Sequence[Header], wants: Wants) -> tuple[list[Header], float]:
+    """Order slices along their normal and return them with the step between them in mm.
+
+    Pure. Raises Unsuitable as `read` does.
+    """
+    _check_alike(headers, wants)
+    normal = np.cross(headers[0].row, headers[0].column)
+    if wants.orientation is Orientation.AXIAL and abs(float(normal[2])) < AXIAL_COSINE:
+        raise Unsuitable("the slices are not axial")
+    ordered = sorted(headers, key=lambda facts: (_along(facts, normal), facts.index))
+    places = np.array([_along(facts, normal) for facts in ordered])
+    step_mm = _check_steps(places, wants)
+    _check_not_tilted(ordered, normal)
+    return ordered, step_mm
+
+
+def _along(facts: Header, normal: npt.NDArray[Any]) -> float:
+    return float(np.dot(facts.position, normal))
+
+
+def _check_alike(headers: Sequence[Header], wants: Wants) -> None:
+    first = headers[0]
+    if any(facts.modality != wants.modality for facts in headers):
+        raise Unsuitable(f"the Series is not of Modality {wants.modality}")
+    if len({facts.reference.sop_instance_uid for facts in headers}) < len(headers):
+        raise Unsuitable("two objects carry the same SOPInstanceUID")
+    for name, values in (
+        ("SeriesInstanceUID", {facts.series_instance_uid for facts in headers}),
+        ("StudyInstanceUID", {facts.study_instance_uid for facts in headers}),
+        ("PatientID", {facts.patient for facts in headers}),
+        ("FrameOfReferenceUID", {facts.frame_of_reference_uid for facts in headers}),
+        ("Rows and Columns", {facts.shape for facts in headers}),
+    ):
+        if len(values) > 1:
+            raise Unsuitable(f"the slices differ in {name}")
+    for facts in headers:
+        if not np.allclose(facts.pixel_spacing_mm, first.pixel_spacing_mm, rtol=1e-3):
+            raise Unsuitable("the slices differ in PixelSpacing")
+        parallel = (np.dot(facts.row, first.row), np.dot(facts.column, first.column))
+        if min(parallel) < PARALLEL:
+            raise Unsuitable("the slices differ in orientation (a localizer among them?)")
+
+
+def _check_steps(places: npt.NDArray[Any], wants: Wants) -> float:
+    steps = np.diff(places)
+    doubled = int((steps < SAME_PLACE_MM).sum())
+    if doubled:
+        raise Unsuitable(f"{doubled} slices lie at the place of another")
+    step_mm = float(np.median(steps))
+    missing = int(np.rint(steps / step_mm - 1).clip(min=0).sum())
+    if missing:
+        raise Unsuitable(f"{missing} slices are missing between the first and the last")
+    if float(np.abs(steps - step_mm).max()) > SPACING_TOLERANCE * step_mm + SAME_PLACE_MM:
+        raise Unsuitable(
+            f"the slices are unevenly spaced ({steps.min():.2f} to {steps.max():.2f} mm)"
+        )
+    step_mm = float(places[-1] - places[0]) / len(steps)
+    if step_mm > wants.max_spacing_mm + SAME_PLACE_MM:
+        raise Unsuitable(
+            f"the slices are {step_mm:.2f} mm apart; at most {wants.max_spacing_mm:g} mm is wanted"
+        )
+    return step_mm
+
+
+def _check_not_tilted(ordered: Sequence[Header], normal: npt.NDArray[Any]) -> None:
+    # With a tilted gantry the slices are parallel but their origins shift sideways: the stack
+    # is sheared and no box of voxels.
+    way = np.subtract(ordered[-1].position, ordered[0].position)
+    if float(np.dot(way, normal)) < PARALLEL * float(np.linalg.norm(way)):
+        raise Unsuitable("the stack of slices is sheared (tilted gantry)")
+    origin = np.array(ordered[0].position)
+    for facts in ordered:
+        offset = np.subtract(facts.position, origin)
+        sideways = offset - np.dot(offset, normal) * normal
+        if float(np.linalg.norm(sideways)) > max(facts.pixel_spacing_mm):
+            raise Unsuitable("a slice is shifted sideways against the others")
+
+
+def _fill(series: Sequence[Part10], slices: Sequence[Header]) -> npt.NDArray[np.int16]:
+    shape = (len(slices), *slices[0].shape)
+    if int(np.prod(shape, dtype=np.int64)) * 2 > MAX_BYTES:
+        raise Unsuitable("the volume is larger than 2 GiB")
+    volume = np.empty(shape, dtype=np.int16)
+    for z, facts in enumerate(slices):
+        stored = header.pixels(series[facts.index], facts)
+        rescale(stored, facts.slope, facts.intercept, volume[z])
+    return volume
+
+
+def rescale(
+    stored: npt.NDArray[Any], slope: float, intercept: float, out: npt.NDArray[np.int16]
+) -> None:
+    """Write `slope * stored + intercept`, rounded and clipped to int16, to `out` (y, x)."""
+    limits = np.iinfo(np.int16)
+    whole = slope.is_integer() and intercept.is_integer()
+    if whole and abs(slope) < 2**10 and abs(intercept) < 2**20:  # no int32 overflows
+        values: npt.NDArray[Any] = stored.astype(np.int64 if stored.itemsize > 2 else np.int32)
+        values = values * int(slope) + int(intercept)
+    else:
+        values = np.rint(stored * slope + intercept)
+    np.clip(values, limits.min, limits.max, out=out, casting="unsafe")
