@@ -1,0 +1,138 @@
+"""Canaries sown at random places of random datasets; none may come out."""
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from deid.apply import deidentify
+from deid.profile import Action, read_base
+from deid.table.dictionary import VRS
+from dicom.errors import DeidFault
+
+pytestmark = [pytest.mark.p4, pytest.mark.filterwarnings("ignore")]
+
+FAMILY, GIVEN, NUMBER = "Zyxcanary", "Quillobert", "CNRY-48213"
+SPELLINGS = (
+    FAMILY,
+    FAMILY.upper(),
+    f"{GIVEN}_{FAMILY}",
+    f"seen {FAMILY}, ok",
+    NUMBER,
+    "cnry 48213",
+)
+NEEDLES = (b"zyxcanary", b"quillobert", b"cnry")
+REFUSING = {t for t, action in read_base("basic").actions.items() if action is Action.REFUSE}
+HEAD = {0x00080005, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E, 0x00280301}
+PLACES = [tag for tag in VRS if tag >> 16 > 4 and tag & 0xFFFF and tag not in REFUSING | HEAD]
+TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AS", "DA", "DT", "TM"}
+KEPT_KINDS = read_base("basic").kinds
+TEXT_TAGS = [tag for tag in PLACES if VRS[tag] in TEXT or VRS[tag] in {"DS", "IS"}]
+UID_TAGS = [tag for tag in PLACES if VRS[tag] == "UI" and tag not in KEPT_KINDS]
+SEQUENCE_TAGS = [tag for tag in PLACES if VRS[tag] == "SQ"]
+SYNTAXES = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
+
+
+def put(dataset: Dataset, tag: int, text: str, *, vr: str) -> None:
+    """Set an element's bytes as they are, past pydicom's own checks."""
+    value = text.encode() + b" " * (len(text) % 2)
+    dataset[tag] = RawDataElement(BaseTag(tag), vr, len(value), value, 0, False, True)
+
+
+@st.composite
+def datasets(draw, depth: int = 3) -> Dataset:
+    """Draw a dataset with canaries in text, private, UN and unknown elements, nested."""
+    dataset = Dataset()
+    for tag in draw(st.lists(st.sampled_from(TEXT_TAGS), max_size=6, unique=True)):
+        vr = draw(st.sampled_from((VRS[tag], "UN", "LO", "UT")))
+        put(dataset, tag, draw(st.sampled_from(SPELLINGS)), vr=vr)
+    for tag in draw(st.lists(st.sampled_from(UID_TAGS), max_size=2, unique=True)):
+        put(dataset, tag, FAMILY, vr="UI")
+    if draw(st.booleans()):
+        block = dataset.private_block(0x0029, draw(st.sampled_from(SPELLINGS)), create=True)
+        block.add_new(0x10, "UN", FAMILY.encode())
+        block.add_new(0x11, "SQ", Sequence([_named()]))
+    if draw(st.booleans()):
+        put(dataset, 0x0012_FFFE, FAMILY, vr="LO")
+    if depth:
+        for tag in draw(st.lists(st.sampled_from(SEQUENCE_TAGS), max_size=2, unique=True)):
+            items = draw(st.lists(datasets(depth - 1), max_size=2))
+            dataset[tag] = DataElement(tag, "SQ", Sequence(items))
+            dataset[tag].is_undefined_length = draw(st.booleans())
+    return dataset
+
+
+def _named() -> Dataset:
+    item = Dataset()
+    item.PatientName = f"{FAMILY}^{GIVEN}"
+    return item
+
+
+def survivors(part10: bytes, syntax: str) -> list[bytes]:
+    if syntax == DeflatedExplicitVRLittleEndian:
+        start = 144 + struct.unpack_from("<L", part10, 140)[0]
+        part10 = part10[:start] + zlib.decompress(part10[start:], -15)
+    return [needle for needle in NEEDLES if needle in part10.lower()]
+
+
+def named(dataset: Dataset) -> Dataset:
+    dataset.PatientName = f"{FAMILY}^{GIVEN}"
+    dataset.PatientID = NUMBER
+    return dataset
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(dataset=datasets(), syntax=st.sampled_from(SYNTAXES))
+def test_no_canary_survives_anywhere(build, profile, anything_goes, dataset, syntax):
+    """A patient's name and number survive in no element of any kind, at no depth."""
+    part10 = build(named(dataset), syntax)
+    assert survivors(part10, syntax)
+    assert survivors(b"".join(deidentify(part10, profile).chunks), syntax) == []
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(dataset=datasets(depth=1), damage=st.tuples(st.floats(0, 1), st.integers(0, 255)))
+def test_a_damaged_object_ends_in_a_fault_without_values(
+    build, profile, anything_goes, dataset, damage
+):
+    """Whatever a wrong byte breaks, nothing but a DeidFault comes up, and it quotes nothing."""
+    part10 = bytearray(build(named(dataset)))
+    part10[132 + int(damage[0] * (len(part10) - 133))] = damage[1]
+    words = ""
+    try:
+        deidentify(bytes(part10), profile)
+    except DeidFault as fault:
+        words = str(fault).lower()
+    assert not any(needle.decode() in words for needle in NEEDLES)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(dataset=datasets(depth=1), where=st.floats(0, 1, exclude_max=True))
+def test_a_cut_object_never_raises_anything_but_a_fault(
+    build, profile, anything_goes, dataset, where
+):
+    """An object that breaks off anywhere is refused, unless nothing of an element is missing."""
+    part10 = build(named(dataset))
+    cut = part10[: int(where * len(part10))]
+    try:
+        result = deidentify(cut, profile)
+    except DeidFault:
+        return
+    assert survivors(b"".join(result.chunks), ExplicitVRLittleEndian) == []
