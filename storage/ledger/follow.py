@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from dicom import part10
 from dicom.entity import Instance, SeriesKey
 from dicom.errors import CannotUnderstand, DoesNotMatch, Fault
+from dicom.extent import breaks_off
 from dicom.uid import is_storable
 from storage.index.database import Index
 from storage.ledger.intake import Arrived, Conflict, Intake, Tally
@@ -100,6 +101,9 @@ class Follower:
         try:
             with self._reader.open(instance.location) as stream:
                 head = part10.read_head(stream)
+                stream.seek(len(part10.file_meta(instance.arrival)))
+                if breaks_off(stream, instance.arrival.transfer_syntax_uid):
+                    raise CannotUnderstand("dataset breaks off: its lengths promise more")
             key = file_key(instance, head)
         except Fault as fault:
             return Arrived(instance, nowhere, fault=fault), None

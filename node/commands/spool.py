@@ -1,0 +1,124 @@
+"""`penumbra spool`: look into the log that holds every acknowledged object."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from node.options import config_option
+
+if TYPE_CHECKING:  # its module is loaded only when a command runs
+    from storage.spool.survey import SegmentSurvey
+
+
+@click.group()
+def command() -> None:
+    """Look into the spool, the log that holds every acknowledged object.
+
+    Nothing is changed, and the node may run meanwhile.
+
+    \b
+    Examples:
+      penumbra spool list -c node.toml
+      penumbra spool verify -c node.toml
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+
+
+@command.command(name="list")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
+def list_segments(config_file: Path, *, as_json: bool) -> None:
+    """List the segments: objects, size, and when the first and last arrived.
+
+    \b
+    Example:
+      penumbra spool list -c node.toml
+    """  # noqa: D301
+    from storage.spool.survey import survey
+
+    found = list(survey(_root(config_file), read_bodies=False))
+    if as_json:
+        _print_json(found)
+    elif not found:
+        click.echo("The spool is empty.")
+    else:
+        _print_table(found)
+
+
+@command.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each segment.")
+def verify(config_file: Path, *, as_json: bool) -> None:
+    """Read everything and compare it with the digests taken on arrival.
+
+    Exit status 0: every object is as it was received. 1: some are not; each is named. Restore
+    those segments from a backup, or ask the senders for the objects again.
+
+    \b
+    Example:
+      penumbra spool verify -c node.toml
+    """  # noqa: D301
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from storage.spool.survey import survey
+
+    root = _root(config_file)
+    columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        total = sum(file.stat().st_size for file in root.glob("*.seg"))
+        task = bar.add_task("verify", total=total)
+        found = list(
+            survey(root, read_bodies=True, progress=lambda count: bar.advance(task, count))
+        )
+    if as_json:
+        _print_json(found)
+    damage = [(one.name, words) for one in found for words in one.damage]
+    for name, words in damage:
+        click.echo(f"segment {name}: {words}", err=True)
+    records = sum(one.records for one in found)
+    size_mb = sum(one.size_bytes for one in found) / 1e6
+    click.echo(
+        f"{records} objects, {size_mb:.1f} MB in {len(found)} segments: "
+        + (f"{len(damage)} damaged." if damage else "all intact."),
+        err=as_json,
+    )
+    if damage:
+        raise click.exceptions.Exit(1)
+
+
+def _root(config_file: Path) -> Path:
+    from config.load import load
+
+    return load(config_file).node.data_dir / "spool"
+
+
+def _print_json(found: "list[SegmentSurvey]") -> None:
+    for one in found:
+        click.echo(json.dumps(asdict(one)))
+
+
+def _print_table(found: "list[SegmentSurvey]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("segment", "state", "objects", "MB", "first", "last", "damage")
+    for one in found:
+        table.add_row(
+            one.name,
+            "sealed" if one.is_sealed else "open",
+            str(one.records),
+            f"{one.size_bytes / 1e6:.1f}",
+            _moment(one.first_received_at),
+            _moment(one.last_received_at),
+            str(len(one.damage) or ""),
+        )
+    Console().print(table)
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

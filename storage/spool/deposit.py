@@ -1,0 +1,71 @@
+"""Put one object into the spool from a process that does not own it: how results come back."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from dicom.entity import Arrival, Instance
+from dicom.errors import StorageFault
+from storage.spool.record import encode_facts
+from storage.spool.recording import Recording
+from storage.spool.segment import Room, Segment, full
+
+Chunk = bytes | memoryview
+
+_WRITER: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def deposit(
+    root: Path,
+    arrival: Arrival,
+    chunks: Iterable[Chunk],
+    *,
+    writer: str,
+    reserve_bytes: int = 0,
+) -> Instance:
+    """Write one Part 10 file as a sealed segment of its own; the front finds it in the folder.
+
+    `writer` names the depositor in the segment's name: a job and a process, say. Results may use
+    the reserve that the front keeps, unless told otherwise. Raises SpoolFull, StorageFault when
+    there is no spool; to deposit the same bytes again does no harm, they are one Instance.
+    """
+    if not _WRITER.fullmatch(writer):
+        raise ValueError("a writer's name is letters, digits, dots, hyphens and underscores")
+    facts = encode_facts(arrival)
+    room = Room(root, reserve_bytes)
+    try:
+        segment = _create(root, writer, room)
+    except FileNotFoundError as fault:
+        raise StorageFault(f"there is no spool at {root}; the node makes it at start") from fault
+    except OSError as fault:
+        raise full(fault) from fault
+    try:
+        with Recording(segment, arrival, facts, lambda *_: None) as recording:
+            for chunk in chunks:
+                recording.write(chunk)
+            instance = recording.commit()
+    except BaseException:
+        _discard(segment)
+        raise
+    try:
+        segment.seal()
+    except OSError as fault:
+        raise full(fault) from fault
+    return instance
+
+
+def _create(root: Path, writer: str, room: Room) -> Segment:
+    number = 0
+    while True:
+        try:
+            return Segment.create(root, f"{writer}-{number:06d}", room)
+        except FileExistsError:
+            number += 1
+
+
+def _discard(segment: Segment) -> None:
+    try:
+        segment.seal()
+    except OSError:
+        return  # the next start of the front finds it, unlocked and empty, and removes it

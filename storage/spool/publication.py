@@ -1,0 +1,121 @@
+"""What of the log is committed, and a bell for whoever follows it.
+
+Positions are published by this process's recordings after their sync, and found in the folder
+for segments that worker processes sealed.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from storage.spool.record import Record
+from storage.spool.scan import Gap, walk
+from storage.spool.segment import SEALED, open_segment, segments
+
+LOOK_EVERY_S: Final = 0.2
+
+log = structlog.get_logger()
+
+
+class Publication:
+    """The committed end of every segment. Any thread publishes, one follows."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._ends: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._looked_at_s = float("-inf")
+        self._seen: tuple[int, bool] = (-1, False)
+        """The folder's time of change at the last look, and whether the look before saw it too."""
+
+    def publish(self, segment: str, end: int) -> None:
+        """Announce that everything up to `end` of a segment is on disk for good."""
+        with self._lock:
+            if self._ends.get(segment) == end:
+                return
+            self._ends[segment] = end
+        if end and not self._news.is_set():
+            self._news.set()
+
+    def forget(self, segment: str) -> None:
+        """Take back a segment that was removed."""
+        with self._lock:
+            self._ends.pop(segment, None)
+
+    def usage(self) -> tuple[int, int]:
+        """Return the bytes of all records, and the number of segments that hold any."""
+        with self._lock:
+            ends = [end for end in self._ends.values() if end]
+        return sum(ends), len(ends)
+
+    def look(self) -> None:
+        """Look for segments that other processes sealed; cheap when the folder did not change."""
+        self._looked_at_s = time.monotonic()
+        changed_ns = self._root.stat().st_mtime_ns
+        # Two changes within one tick of the file system's clock leave the same time: only a
+        # time that an earlier look has already met is proof that nothing happened since.
+        seen_ns, is_certain = self._seen
+        if changed_ns == seen_ns and is_certain:
+            return
+        self._seen = (changed_ns, changed_ns == seen_ns)
+        for name, suffix in segments(self._root):
+            if suffix == SEALED and name not in self._ends:
+                with contextlib.suppress(FileNotFoundError):  # somebody removed it just now
+                    self.publish(name, (self._root / (name + SEALED)).stat().st_size)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until something was published since `records` was last asked."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            self._look_if_due()
+            left_s = deadline_s - time.monotonic()
+            if self._news.wait(max(0.0, min(left_s, LOOK_EVERY_S))):
+                return True
+            if left_s <= LOOK_EVERY_S:
+                return False
+
+    def records(self, after: Mapping[str, int]) -> Iterator[Record]:
+        """Yield the committed records behind the given positions, by segment name, then place."""
+        self._look_if_due()
+        self._news.clear()  # before the snapshot: news in between rings again
+        with self._lock:
+            behind = sorted(
+                (name, end) for name, end in self._ends.items() if end > after.get(name, 0)
+            )
+        for name, end in behind:
+            yield from self._read(name, after.get(name, 0), end)
+
+    def _look_if_due(self) -> None:
+        if time.monotonic() - self._looked_at_s >= LOOK_EVERY_S:
+            self.look()
+
+    def _read(self, name: str, start: int, end: int) -> Iterator[Record]:
+        try:
+            fd = open_segment(self._root, name)
+        except FileNotFoundError:
+            log.error("segment missing", segment=name)
+            self.forget(name)
+            return
+        try:
+            for found in walk(fd, name, start, end):
+                if isinstance(found, Gap):
+                    self._pass_over(name, found, end)
+                else:
+                    yield found
+        finally:
+            os.close(fd)
+
+    def _pass_over(self, name: str, gap: Gap, end: int) -> None:
+        """Report damage once: nobody's position can move behind a gap that ends a segment."""
+        log.error("segment damaged", segment=name, start=gap.start, bytes=gap.end - gap.start)
+        if gap.end == end:
+            with self._lock:
+                if self._ends.get(name) == end:
+                    self._ends[name] = gap.start

@@ -1,0 +1,109 @@
+"""The form of a record in the log: prefix, facts, body, padding to a multiple of eight bytes.
+
+The prefix tells the lengths of what follows and the SHA-256 of the body; its checksum covers
+itself and the facts, and is seeded with the record's place. Bytes that were a record somewhere
+else, or that a sender shaped like one inside its object, are therefore none here.
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Final
+
+from dicom.entity import Arrival, Instance, Location, Origin
+from dicom.errors import StorageFault
+
+MAGIC: Final = b"PnbR"
+VERSION: Final = 1
+ALIGNMENT: Final = 8
+FACTS_LIMIT: Final = 1 << 16
+
+_PREFIX: Final = struct.Struct("<4sBBHIQ32s")  # magic, version, flags, 0, facts, body, SHA-256
+_CHECKSUM: Final = struct.Struct("<I")
+PREFIX_BYTES: Final = _PREFIX.size + _CHECKSUM.size
+_LIKELY_BYTES: Final = 1024
+"""Prefix and facts are seldom longer, so that one read gets both."""
+
+_encode: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":")).encode
+_NAMES: Final = tuple(field.name for field in fields(Arrival))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A committed object, and the position behind it: where the next record begins."""
+
+    instance: Instance
+    end: int
+
+
+def encode_facts(arrival: Arrival) -> bytes:
+    """Write an arrival as compact JSON."""
+    facts = _encode({name: getattr(arrival, name) for name in _NAMES}).encode("ascii")
+    if len(facts) > FACTS_LIMIT:
+        raise ValueError(f"facts longer than {FACTS_LIMIT} bytes")
+    return facts
+
+
+def _decode_facts(facts: bytes) -> Arrival:
+    """Read facts; names that a later version added are left aside."""
+    found = json.loads(facts)
+    known = {name: found[name] for name in _NAMES if name in found}
+    return Arrival(**{**known, "origin": Origin(found["origin"])})
+
+
+def aligned(offset: int) -> int:
+    """Round an offset up to where a record may begin."""
+    return -(-offset // ALIGNMENT) * ALIGNMENT
+
+
+def _checksum(segment: str, start: int, prefix: bytes, facts: bytes) -> int:
+    seed = zlib.crc32(f"{segment}:{start}".encode())
+    return zlib.crc32(facts, zlib.crc32(prefix, seed))
+
+
+def make_prefix(segment: str, start: int, facts: bytes, body_length: int, digest: bytes) -> bytes:
+    """Make the prefix of a record that begins at `start` of a segment."""
+    prefix = _PREFIX.pack(MAGIC, VERSION, 0, 0, len(facts), body_length, digest)
+    return prefix + _CHECKSUM.pack(_checksum(segment, start, prefix, facts))
+
+
+def read_record(fd: int, segment: str, start: int, limit: int) -> Record | None:
+    """Read prefix and facts at `start`, without the body; None where no whole record lies.
+
+    `limit` is the position that the record must not pass. Raises StorageFault for a record in
+    a form that only a newer Penumbra knows: it must not be taken for damage.
+    """
+    head = os.pread(fd, _LIKELY_BYTES, start)
+    if len(head) < PREFIX_BYTES or not head.startswith(MAGIC):
+        return None
+    _, version, flags, _, facts_length, length, digest = _PREFIX.unpack_from(head)
+    if facts_length > FACTS_LIMIT:
+        return None
+    if PREFIX_BYTES + facts_length > len(head):
+        head = os.pread(fd, PREFIX_BYTES + facts_length, start)
+    facts = head[PREFIX_BYTES : PREFIX_BYTES + facts_length]
+    (stored,) = _CHECKSUM.unpack_from(head, _PREFIX.size)
+    if stored != _checksum(segment, start, head[: _PREFIX.size], facts):
+        return None
+    if version != VERSION or flags:
+        raise _newer(segment, start)
+    offset = start + PREFIX_BYTES + facts_length
+    end = aligned(offset + length)
+    if end > limit:
+        return None
+    location = Location(segment, offset, length)
+    try:
+        arrival = _decode_facts(facts)
+    except (KeyError, TypeError, ValueError) as fault:  # the checksum is right, so they are meant
+        raise _newer(segment, start) from fault
+    return Record(Instance(arrival, location, digest.hex()), end)
+
+
+def _newer(segment: str, start: int) -> StorageFault:
+    return StorageFault(
+        f"segment {segment} at {start} was written by a newer Penumbra: run that one, or move"
+        " the segment away"
+    )

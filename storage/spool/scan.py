@@ -1,0 +1,75 @@
+"""Walk the records of a segment, find the way again after damage, and check digests."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from dicom.entity import Instance
+from storage.spool.record import ALIGNMENT, MAGIC, Record, read_record
+
+WINDOW_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes in a segment that are no record: a torn tail, or damage."""
+
+    start: int
+    end: int
+
+
+def walk(fd: int, segment: str, start: int, limit: int) -> Iterator[Record | Gap]:
+    """Yield what lies between two positions, in order; bodies are not read.
+
+    Damage does not hide what comes after it. Raises StorageFault on a newer version's record.
+    """
+    at = start
+    while at < limit:
+        record = read_record(fd, segment, at, limit)
+        if record is None:
+            after = _next_record(fd, segment, at + ALIGNMENT, limit)
+            yield Gap(at, after)
+            at = after
+        else:
+            yield record
+            at = record.end
+
+
+def _next_record(fd: int, segment: str, start: int, limit: int) -> int:
+    """Find where the next record begins; `limit` when there is none."""
+    at = start
+    while at < limit:
+        # Windows overlap, so that no magic number is cut in two.
+        window = os.pread(fd, min(WINDOW_BYTES + len(MAGIC), limit - at), at)
+        if len(window) < len(MAGIC):
+            return limit
+        found = window.find(MAGIC)
+        while found >= 0:
+            place = at + found
+            if place % ALIGNMENT == 0 and read_record(fd, segment, place, limit) is not None:
+                return place
+            found = window.find(MAGIC, found + 1)
+        at += WINDOW_BYTES
+    return limit
+
+
+def digest_at(fd: int, offset: int, length: int) -> str:
+    """Compute the SHA-256 (hex) of a range; a range beyond the end of the file gives another."""
+    sha = hashlib.sha256()
+    window = memoryview(bytearray(min(WINDOW_BYTES, length)))
+    while length:
+        count = os.preadv(fd, [window[:length]], offset)
+        if count == 0:
+            break
+        sha.update(window[:count])
+        offset += count
+        length -= count
+    return sha.hexdigest()
+
+
+def is_intact(fd: int, instance: Instance) -> bool:
+    """Whether an Instance's bytes, in the open segment, are those that were received."""
+    location = instance.location
+    return digest_at(fd, location.offset, location.length) == instance.digest

@@ -1,0 +1,173 @@
+"""The follower files every committed object once, in ledger and index, whatever is deleted."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
+
+from dicom.entity import Arrival, SeriesKey
+from dicom.errors import CannotUnderstand, DoesNotMatch
+from dicom.part10 import file_meta
+from dicom.uid import derive
+from routing.job import State
+from storage.index.database import Index
+from storage.ledger.follow import Follower
+from storage.ledger.ledger import Ledger
+from storage.spool.reader import SpoolReader
+from storage.spool.spool import Spool
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+@dataclass
+class House:
+    """The front's own parts over one data directory."""
+
+    data_dir: Path
+
+    def open(self) -> None:
+        root = self.data_dir / "spool"
+        self.spool = Spool.open(root, segment_bytes=1 << 20, reserve_bytes=0)
+        self.ledger = Ledger.open(self.data_dir)
+        self.index = Index.open(self.data_dir / "index.duckdb")
+        self.follower = Follower(self.spool, SpoolReader(root), self.ledger.intake, self.index)
+        self.follower.catch_up_index()
+
+    def close(self) -> None:
+        self.index.close()
+        self.ledger.close()
+        self.spool.close()
+
+    def follow(self) -> None:
+        while self.follower.step() is not None:
+            pass
+
+    def rows(self) -> list[str]:
+        table = self.index.sql(
+            "SELECT sop_instance_uid FROM instance ORDER BY 1", timeout_s=5, max_rows=1000
+        )
+        return [row[0] for row in table.rows]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    opened = House(tmp_path)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+def dataset(number: int, **changes: object) -> Dataset:
+    head = Dataset()
+    head.SOPClassUID, head.SOPInstanceUID = CT, derive("follow", str(number))
+    head.StudyInstanceUID, head.SeriesInstanceUID = derive("study"), derive("series")
+    head.Modality, head.PatientID, head.InstanceNumber = "CT", "P1", number
+    for keyword, value in changes.items():
+        setattr(head, keyword, value)
+    return head
+
+
+def encoded(head: Dataset) -> bytes:
+    stream = io.BytesIO()
+    dcmwrite(stream, head, implicit_vr=False, little_endian=True)
+    return stream.getvalue()
+
+
+def receive(house: House, body: bytes, uid: str) -> None:
+    arrival = Arrival(CT, uid, EXPLICIT, "CT1", "PENUMBRA", "a1", "127.0.0.1", 10.0)
+    recording = house.spool.begin(arrival)
+    recording.write(file_meta(arrival))
+    recording.write(body)
+    recording.commit()
+
+
+def receive_images(house: House, *numbers: int) -> list[str]:
+    uids = []
+    for number in numbers:
+        image = dataset(number)
+        receive(house, encoded(image), image.SOPInstanceUID)
+        uids.append(str(image.SOPInstanceUID))
+    return sorted(uids)
+
+
+def test_every_committed_object_is_filed_once(house: House):
+    """Ledger and index hold what was committed, once, across repeated and reopened following."""
+    uids = receive_images(house, *range(30))
+    house.follow()
+    house.follow()
+    assert house.rows() == uids
+    house.close()
+    house.open()
+    uids = sorted(uids + receive_images(house, 30, 31))
+    house.follow()
+    assert house.rows() == uids
+    assert house.ledger.summary()["received"] == {
+        "instances": 32,
+        "series": 1,
+        "studies": 1,
+        "open_series": 1,
+    }
+
+
+@pytest.mark.p5
+@pytest.mark.parametrize("lost", ["ledger.sqlite*", "index.duckdb*", "*.*"])
+def test_ledger_and_index_are_rebuilt_from_the_spool(house: House, lost: str):
+    """Delete ledger, index or both: the same rows come back from the log."""
+    uids = receive_images(house, *range(25))
+    house.follow()
+    house.close()
+    for file in house.data_dir.glob(lost):
+        file.unlink()
+    house.open()
+    house.follow()
+    assert house.rows() == uids
+    assert house.ledger.summary()["received"]["instances"] == 25
+
+
+@pytest.mark.p3
+@pytest.mark.parametrize(
+    ("body", "fault", "words"),
+    [
+        (b"\xff" * 64, "cannot-understand", "parsed"),
+        (encoded(dataset(1))[:-9], "cannot-understand", "breaks off"),
+        (encoded(dataset(1))[:-1], "cannot-understand", "dataset"),
+        (encoded(dataset(1, StudyInstanceUID="")), "cannot-understand", "StudyInstanceUID is mis"),
+        (encoded(dataset(1, SOPInstanceUID="1.2.3")), "does-not-match", "SOPInstanceUID differs"),
+    ],
+    ids=["noise", "cut", "cut in a value", "no study", "other uid"],
+)
+def test_what_cannot_be_filed_is_kept_and_held(house: House, body: bytes, fault: str, words: str):
+    """Bytes that were validly transferred stay, and a person is told why they are not filed."""
+    uid = str(dataset(1).SOPInstanceUID)
+    receive(house, body, uid)
+    receive_images(house, 2)
+    house.follow()
+    (job,) = house.ledger.jobs.list([State.HELD])
+    assert (job.fault, job.spec.target) == (fault, uid)
+    assert words in job.words
+    assert len(house.rows()) == 1, "the next object is filed as ever"
+    instance, _ = house.ledger.intake.find(uid, job.spec.digest)
+    with SpoolReader(house.data_dir / "spool").open(instance.location) as stream:
+        assert stream.read().endswith(body)
+    with pytest.raises((CannotUnderstand, DoesNotMatch), match=words):
+        house.follower.file_again(uid, job.spec.digest)
+
+
+@pytest.mark.p7
+def test_a_conflict_is_in_the_spool_but_not_in_the_index(house: House):
+    """A second object under one UID is kept and held; questions still get the first."""
+    first = dataset(1)
+    receive(house, encoded(first), first.SOPInstanceUID)
+    receive(house, encoded(dataset(1, PatientID="P2")), first.SOPInstanceUID)
+    house.follow()
+    (job,) = house.ledger.jobs.list([State.HELD])
+    assert job.fault == "conflict"
+    key = SeriesKey(str(first.StudyInstanceUID), str(first.SeriesInstanceUID))
+    assert len(house.ledger.receipts.of_series(key)) == 1
+    table = house.index.sql("SELECT patient_id FROM study", timeout_s=5, max_rows=9)
+    assert [row[0] for row in table.rows] == ["P1"]

@@ -1,0 +1,112 @@
+"""Reading Instances back: streams, views, digests."""
+
+import dataclasses
+import io
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom.entity import Location
+from dicom.errors import Corrupt
+from storage.spool.reader import SpoolReader, _Window
+
+
+@given(
+    content=st.binary(max_size=200),
+    before=st.integers(0, 50),
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("read"), st.integers(-1, 300)),
+            st.tuples(st.just("set"), st.integers(0, 300)),
+            st.tuples(st.just("end"), st.integers(-200, 50)),
+            st.tuples(st.just("here"), st.integers(-50, 50)),
+        ),
+        max_size=20,
+    ),
+)
+def test_a_stream_is_like_a_file(content, before, steps):
+    """The window onto an object answers read, seek and tell as a file of its bytes would."""
+    fd = os.memfd_create("segment")
+    os.write(fd, b"<" * before + content + b">" * 60)
+    like = io.BytesIO(content)
+    with io.BufferedReader(_Window(fd, Location("s", before, len(content))), 16) as stream:
+        for step, number in steps:
+            if step == "read":
+                assert stream.read(number) == like.read(number)
+                continue
+            whence = {"set": os.SEEK_SET, "end": os.SEEK_END, "here": os.SEEK_CUR}[step]
+            base = {"set": 0, "end": len(content), "here": like.tell()}[step]
+            if base + number < 0:
+                continue
+            assert stream.seek(number, whence) == like.seek(number, whence)
+            assert stream.tell() == like.tell()
+
+
+def test_streams_are_independent(spool, root, objects):
+    """Two streams onto one object have positions of their own."""
+    instance = objects.store(spool, objects.body(5000))
+    reader = SpoolReader(root)
+    with reader.open(instance.location) as one, reader.open(instance.location) as other:
+        one.seek(4000)
+        assert other.read(10) == objects.body(5000)[:10]
+        assert one.read() == objects.body(5000)[4000:]
+        with pytest.raises(ValueError, match="negative"):
+            one.seek(-1)
+
+
+def test_a_view_is_the_object(spool, root, objects):
+    """A view holds the object's bytes, read-only, while the segment grows, and after sealing."""
+    reader = SpoolReader(root)
+    first = objects.store(spool, objects.body(3000, 1))
+    view = reader.view(first.location)
+    second = objects.store(spool, objects.body(20 << 20, 2), "2.25.2")
+    assert reader.view(second.location) == objects.body(20 << 20, 2)
+    assert reader.view(objects.store(spool, b"").location) == b""
+    spool.close()
+    assert view == objects.body(3000, 1)
+    assert view.readonly
+
+
+def test_verify_finds_every_flipped_bit(spool, root, objects):
+    """One flipped bit anywhere in an object is found, and the words name it."""
+    instance = objects.store(spool, objects.body(64), "2.25.77")
+    reader = SpoolReader(root)
+    reader.verify(instance)
+    (segment,) = root.glob("*.open")
+    fd = os.open(segment, os.O_RDWR)
+    for place in range(64):
+        at = instance.location.offset + place
+        (byte,) = os.pread(fd, 1, at)
+        os.pwrite(fd, bytes([byte ^ (1 << place % 8)]), at)
+        with pytest.raises(Corrupt, match=r"2\.25\.77.*digest"):
+            reader.verify(instance)
+        os.pwrite(fd, bytes([byte]), at)
+    reader.verify(instance)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("way", ["open", "view", "verify"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segment": "gone-000001"}, "cannot be opened.*backup"),
+        ({"length": 1 << 40}, "ends before"),
+    ],
+)
+def test_what_is_not_there_is_corrupt(spool, objects, way, changes, words):
+    """A missing segment, or one that is too short, is a fault with words, never a crash."""
+    stored = objects.store(spool, b"x" * 100)
+    elsewhere = dataclasses.replace(stored.location, **changes)
+    instance = dataclasses.replace(stored, location=elsewhere)
+    act = getattr(SpoolReader(spool.root), way)
+    with pytest.raises(Corrupt, match=words):
+        act(instance if way == "verify" else instance.location)
+
+
+def test_a_wrong_digest_is_corrupt(spool, root, objects):
+    """An Instance whose digest is another's does not pass."""
+    instance = objects.store(spool, b"x" * 100)
+    with pytest.raises(Corrupt):
+        SpoolReader(root).verify(dataclasses.replace(instance, digest="0" * 64))
