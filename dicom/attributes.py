@@ -1,0 +1,109 @@
+"""The attributes that the node can be asked about, and the level each belongs to (PS3.4 C.6)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+
+
+class Level(StrEnum):
+    """The values of QueryRetrieveLevel (PS3.4 C.6.1.1), from the top down."""
+
+    PATIENT = "PATIENT"
+    STUDY = "STUDY"
+    SERIES = "SERIES"
+    IMAGE = "IMAGE"
+
+    @property
+    def depth(self) -> int:
+        """How far below the top: 0 for PATIENT, 3 for IMAGE."""
+        return list(Level).index(self)
+
+    def holds(self, other: "Level") -> bool:
+        """Whether an entity of this level carries the attributes of the other one as well."""
+        return other.depth <= self.depth
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute of an entity: its keyword, tag, value representation and level."""
+
+    keyword: str
+    tag: int
+    vr: str
+    level: Level
+    many: bool
+    """Whether it may have several values (PS3.6: VM other than 1)."""
+
+    def __str__(self) -> str:
+        """Name it as people do: keyword and tag."""
+        return f"{self.keyword} ({self.tag >> 16:04X},{self.tag & 0xFFFF:04X})"
+
+
+UNIQUE_KEYS: Final[Mapping[Level, str]] = {
+    Level.PATIENT: "PatientID",
+    Level.STUDY: "StudyInstanceUID",
+    Level.SERIES: "SeriesInstanceUID",
+    Level.IMAGE: "SOPInstanceUID",
+}
+
+DERIVED: Final = frozenset(
+    {
+        "NumberOfPatientRelatedStudies",
+        "NumberOfPatientRelatedSeries",
+        "NumberOfPatientRelatedInstances",
+        "ModalitiesInStudy",
+        "SOPClassesInStudy",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+        "NumberOfSeriesRelatedInstances",
+    }
+)
+"""Attributes that no object carries: they are counted from what the node holds."""
+
+_KEYWORDS: Final[Mapping[Level, str]] = {
+    Level.PATIENT: """
+        PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex OtherPatientIDs
+        EthnicGroup PatientComments NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries
+        NumberOfPatientRelatedInstances""",
+    Level.STUDY: """
+        StudyInstanceUID StudyDate StudyTime AccessionNumber StudyID StudyDescription
+        ReferringPhysicianName NameOfPhysiciansReadingStudy AdmittingDiagnosesDescription
+        PatientAge Occupation AdditionalPatientHistory ModalitiesInStudy SOPClassesInStudy
+        NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances""",
+    Level.SERIES: """
+        SeriesInstanceUID Modality SeriesNumber SeriesDescription SeriesDate SeriesTime
+        BodyPartExamined Laterality PatientPosition ProtocolName OperatorsName
+        PerformingPhysicianName PerformedProcedureStepStartDate PerformedProcedureStepStartTime
+        InstitutionName InstitutionalDepartmentName StationName Manufacturer
+        ManufacturerModelName NumberOfSeriesRelatedInstances""",
+    Level.IMAGE: """
+        SOPInstanceUID SOPClassUID InstanceNumber ContentDate ContentTime AcquisitionDate
+        AcquisitionTime AcquisitionDateTime AcquisitionNumber ImageType Rows Columns
+        NumberOfFrames ContentLabel ContentDescription CompletionFlag VerificationFlag""",
+}
+
+
+def _catalogue() -> dict[str, Attribute]:
+    found: dict[str, Attribute] = {}
+    for level, keywords in _KEYWORDS.items():
+        for keyword in keywords.split():
+            tag = tag_for_keyword(keyword)
+            assert tag is not None, keyword
+            many = dictionary_VM(tag) != "1"
+            found[keyword] = Attribute(keyword, tag, dictionary_VR(tag), level, many)
+    return found
+
+
+CATALOGUE: Final[Mapping[str, Attribute]] = _catalogue()
+"""Every supported attribute by its keyword, upper levels first."""
+
+BY_TAG: Final[Mapping[int, Attribute]] = {one.tag: one for one in CATALOGUE.values()}
+"""The same attributes by tag."""
+
+
+def of_level(level: Level) -> tuple[Attribute, ...]:
+    """List the attributes that belong to one level."""
+    return tuple(one for one in CATALOGUE.values() if one.level is level)

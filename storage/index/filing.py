@@ -1,0 +1,140 @@
+"""File a batch of new objects: Instances at once, then what their Series and Studies gain.
+
+A handful of statements per batch, however many Series it touches: one by one they are slower
+than all else together.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import duckdb
+from pyarrow import lib as arrow
+
+from dicom.attributes import Level
+from storage.index.rows import Head, Row, instance_row, series_row, study_row, united
+from storage.index.schema import COLUMNS, arrow_schema
+
+_SCHEMAS: Final = {table: arrow_schema(table) for table in COLUMNS}
+_GROW_SERIES: Final = """
+    UPDATE series SET number_of_series_related_instances =
+        series.number_of_series_related_instances + batch.instances
+    FROM batch WHERE series.study_instance_uid = batch.study_instance_uid
+        AND series.series_instance_uid = batch.series_instance_uid
+    RETURNING series.study_instance_uid, series.series_instance_uid"""
+_KNOWN_STUDIES: Final = """
+    SELECT study_instance_uid, modalities_in_study, sop_classes_in_study,
+        number_of_study_related_series, number_of_study_related_instances
+    FROM study WHERE study_instance_uid IN (SELECT study_instance_uid FROM batch)"""
+_GROW_STUDIES: Final = """
+    UPDATE study SET modalities_in_study = batch.modalities_in_study,
+        sop_classes_in_study = batch.sop_classes_in_study,
+        number_of_study_related_series = batch.number_of_study_related_series,
+        number_of_study_related_instances = batch.number_of_study_related_instances
+    FROM batch WHERE study.study_instance_uid = batch.study_instance_uid"""
+
+
+@dataclass(slots=True)
+class _Gain:
+    """What one batch brings to one Study: its first new object, and what is new about it."""
+
+    first: Head
+    instances: int = 0
+    series: int = 0
+    modalities: set[str] = field(default_factory=set)
+    sop_classes: set[str] = field(default_factory=set)
+
+
+def file(cursor: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
+    """Insert the objects that are not known yet and raise the counts above them.
+
+    Runs inside the caller's transaction. `heads` maps SOP Instance UIDs to objects, in the
+    order of the log; the first object of a Series or Study gives its attributes.
+    """
+    rows = [instance_row(head) for head in heads.values()]
+    added = _insert(cursor, "instance", rows, returning="sop_instance_uid")
+    new = [head for uid, head in heads.items() if uid in added]
+    if not new:
+        return
+    gains: dict[str, _Gain] = {}
+    for head in new:
+        gain = gains.setdefault(head.study_instance_uid, _Gain(head))
+        gain.instances += 1
+        gain.sop_classes.add(head.instance.arrival.sop_class_uid)
+    for row in _file_series(cursor, new):
+        gain = gains[str(row["study_instance_uid"])]
+        gain.series += 1
+        gain.modalities.add(str(row["modality"] or ""))
+    _file_studies(cursor, gains)
+
+
+def _file_series(cursor: duckdb.DuckDBPyConnection, new: Sequence[Head]) -> list[Row]:
+    """Raise the counts of known Series, insert the others, and give the rows of those."""
+    members: dict[tuple[str, str], list[Head]] = {}
+    for head in new:
+        members.setdefault((head.study_instance_uid, head.series_instance_uid), []).append(head)
+    grown = {
+        "study_instance_uid": [study for study, _ in members],
+        "series_instance_uid": [series for _, series in members],
+        "instances": [len(heads) for heads in members.values()],
+    }
+    with _batch(cursor, arrow.table(grown)):
+        known = set(cursor.execute(_GROW_SERIES).fetchall())
+    rows: list[Row] = [
+        {**series_row(heads[0]), "number_of_series_related_instances": len(heads)}
+        for key, heads in members.items()
+        if key not in known
+    ]
+    _insert(cursor, "series", rows)
+    return rows
+
+
+def _file_studies(cursor: duckdb.DuckDBPyConnection, gains: Mapping[str, _Gain]) -> None:
+    with _batch(cursor, arrow.table({"study_instance_uid": list(gains)})):
+        known = {row[0]: row[1:] for row in cursor.execute(_KNOWN_STUDIES).fetchall()}
+    unknown = {uid: gain for uid, gain in gains.items() if uid not in known}
+    if known:
+        grown = [_grown(uid, gains[uid], values) for uid, values in known.items()]
+        with _batch(cursor, arrow.Table.from_pylist(grown)):
+            cursor.execute(_GROW_STUDIES)
+    fresh = [{**study_row(gain.first), **_grown(uid, gain)} for uid, gain in unknown.items()]
+    _insert(cursor, "study", fresh)
+    _insert(cursor, "patient", [gain.first.row(Level.PATIENT) for gain in unknown.values()])
+
+
+def _grown(uid: str, gain: _Gain, known: Sequence[Any] = ("", "", 0, 0)) -> Row:
+    modalities, classes, series, instances = known
+    return {
+        "study_instance_uid": uid,
+        "modalities_in_study": united(modalities, gain.modalities),
+        "sop_classes_in_study": united(classes, gain.sop_classes),
+        "number_of_study_related_series": series + gain.series,
+        "number_of_study_related_instances": instances + gain.instances,
+    }
+
+
+def _insert(
+    cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row], returning: str = ""
+) -> set[str]:
+    """Insert rows whose key is not there yet; give one column of those that were new."""
+    if not rows:
+        return set()
+    columns = [column.name for column in COLUMNS[table]]
+    arrays = {name: [row[name] for row in rows] for name in columns}
+    statement = f"INSERT INTO {table} SELECT * FROM batch ON CONFLICT DO NOTHING"  # noqa: S608  (our own names)
+    with _batch(cursor, arrow.table(arrays, schema=_SCHEMAS[table])):
+        if not returning:
+            cursor.execute(statement)
+            return set()
+        return {row[0] for row in cursor.execute(f"{statement} RETURNING {returning}").fetchall()}
+
+
+@contextmanager
+def _batch(cursor: duckdb.DuckDBPyConnection, table: Any) -> Iterator[None]:
+    """Let statements see an Arrow table under the name "batch"."""
+    cursor.register("batch", table)
+    try:
+        yield
+    finally:
+        cursor.unregister("batch")

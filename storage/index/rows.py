@@ -1,0 +1,142 @@
+"""Rows of the index out of an Instance and the head of its dataset.
+
+Nothing here raises: a value that is wrong for its representation is left out (dates, numbers)
+or kept as it stands (text), and the object is found by the rest.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from dicom import charset, matching, moments
+from dicom.attributes import CATALOGUE, Attribute, Level
+from dicom.entity import Instance
+from storage.index.schema import folded, snake, stored
+
+Value = str | int | dt.date | dt.time | dt.datetime | None
+Row = dict[str, Value]
+
+_STORED: Final = {
+    level: tuple((one, snake(one.keyword), folded(one)) for one in stored(level)) for level in Level
+}
+_KEPT_EMPTY: Final = frozenset({"patient_id", "issuer_of_patient_id"})
+"""Together they name a Patient, so they are "" rather than NULL where they are unknown."""
+_STUDY_UID: Final = CATALOGUE["StudyInstanceUID"]
+_SERIES_UID: Final = CATALOGUE["SeriesInstanceUID"]
+
+
+class Head:
+    """One object: its Instance and its head, read attribute by attribute."""
+
+    def __init__(self, instance: Instance, dataset: Dataset) -> None:
+        self.instance = instance
+        self._dataset = dataset
+        self._declared = charset.encodings(charset.terms_of(dataset))
+        self.study_instance_uid = self.text(_STUDY_UID)
+        self.series_instance_uid = self.text(_SERIES_UID)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """The UID under which the object was stored."""
+        return self.instance.arrival.sop_instance_uid
+
+    def text(self, attribute: Attribute) -> str:
+        """Read one attribute as text, "" where it is unknown."""
+        return charset.read(self._dataset, attribute.tag, attribute.vr, self._declared)
+
+    def row(self, level: Level) -> Row:
+        """Read the columns that come from this object for an entity of one level."""
+        row: Row = {}
+        for attribute, column, folded_column in _STORED[level]:
+            text = self.text(attribute)
+            row[column] = to_column(attribute, text)
+            if attribute.vr == "PN":
+                row[folded_column] = folded_text(text)
+        for column in _KEPT_EMPTY & row.keys():
+            row[column] = row[column] or ""
+        return row
+
+
+def study_row(head: Head) -> Row:
+    """Make the row of a Study, its counts at zero, from the first of its objects."""
+    counts: Row = {
+        "modalities_in_study": "",
+        "sop_classes_in_study": "",
+        "number_of_study_related_series": 0,
+        "number_of_study_related_instances": 0,
+    }
+    return {**head.row(Level.STUDY), **head.row(Level.PATIENT), **counts}
+
+
+def series_row(head: Head) -> Row:
+    """Make the row of a Series, its count at zero, from the first of its objects."""
+    return {
+        "study_instance_uid": head.study_instance_uid,
+        **head.row(Level.SERIES),
+        "number_of_series_related_instances": 0,
+    }
+
+
+def instance_row(head: Head) -> Row:
+    """Make the row of an Instance: what it says of itself, and where it came from."""
+    instance = head.instance
+    arrival, location = instance.arrival, instance.location
+    received_at = dt.datetime.fromtimestamp(arrival.received_at, dt.UTC)
+    return {
+        "study_instance_uid": head.study_instance_uid,
+        "series_instance_uid": head.series_instance_uid,
+        **head.row(Level.IMAGE),
+        "sop_instance_uid": arrival.sop_instance_uid,
+        "sop_class_uid": arrival.sop_class_uid,
+        "received_at": received_at.replace(tzinfo=None),
+        "calling_ae": arrival.calling_ae,
+        "association": arrival.association,
+        "origin": str(arrival.origin),
+        "rule": arrival.rule,
+        "transfer_syntax_uid": arrival.transfer_syntax_uid,
+        "digest": instance.digest,
+        "segment": location.segment,
+        "segment_offset": location.offset,
+        "length_bytes": location.length,
+    }
+
+
+def folded_text(text: str) -> str | None:
+    """Join every spelling under which a person name is found; None for no name."""
+    spellings = [
+        spelling for name in text.split("\\") for spelling in matching.name_candidates(name)
+    ]
+    return "\\".join(dict.fromkeys(spellings)) or None
+
+
+def to_column(attribute: Attribute, text: str) -> Value:
+    """Turn an attribute's text into its column's type; None where it is unknown or wrong."""
+    if not text:
+        return None
+    if attribute.vr in matching.MOMENT_VRS:
+        return matching.moment(attribute.vr, text)
+    if attribute.vr in matching.INTEGER_VRS:
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,12}", text) else None
+    return text
+
+
+def to_text(value: Value) -> str:
+    """Write a column's value as DICOM text; "" for NULL."""
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        return moments.to_dt(value)
+    if isinstance(value, dt.date):
+        return moments.to_da(value)
+    if isinstance(value, dt.time):
+        return moments.to_tm(value)
+    return str(value)
+
+
+def united(joined: str | None, more: Iterable[str]) -> str:
+    """Add values to a text of values joined by backslashes: each once, in order of code."""
+    values = {*(joined or "").split("\\"), *more} - {""}
+    return "\\".join(sorted(values))

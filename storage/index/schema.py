@@ -1,0 +1,160 @@
+"""The tables of the index: one row per Patient, Study, Series and Instance, in plain columns.
+
+Column names are the DICOM keywords in snake case. A Study holds its Patient's attributes as its
+own first object gave them, so that Study Root needs no join. Counts are kept, not counted.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyarrow import lib as arrow
+
+from dicom.attributes import DERIVED, Attribute, Level, of_level
+
+VERSION: Final = 1
+"""Another version in a file means: set it aside and rebuild it from the spool."""
+
+TABLES: Final[Mapping[Level, str]] = {
+    Level.PATIENT: "patient",
+    Level.STUDY: "study",
+    Level.SERIES: "series",
+    Level.IMAGE: "instance",
+}
+
+_SQL_TYPES: Final = {"DA": "DATE", "TM": "TIME", "DT": "TIMESTAMP", "IS": "BIGINT", "US": "BIGINT"}
+_ARROW_TYPES: Final[Mapping[str, Any]] = {
+    "VARCHAR": arrow.string(),
+    "BIGINT": arrow.int64(),
+    "DATE": arrow.date32(),
+    "TIME": arrow.time64("us"),
+    "TIMESTAMP": arrow.timestamp("us"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, its SQL type, and what stands behind the type."""
+
+    name: str
+    type: str = "VARCHAR"
+    suffix: str = ""
+
+
+def snake(keyword: str) -> str:
+    """Write a DICOM keyword as a column name: SOPInstanceUID as sop_instance_uid."""
+    plain = keyword.replace("IDs", "Ids").replace("SOPClasses", "SopClasses")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain).lower()
+
+
+def folded(attribute: Attribute) -> str:
+    """Name the column that a person name is matched in: folded, its spellings side by side."""
+    return f"{snake(attribute.keyword)}_folded"
+
+
+def stored(level: Level) -> tuple[Attribute, ...]:
+    """List the attributes of one level that come from an object's own head."""
+    return tuple(one for one in of_level(level) if one.keyword not in DERIVED)
+
+
+def _columns(level: Level) -> list[Column]:
+    columns: list[Column] = []
+    for attribute in stored(level):
+        columns.append(Column(snake(attribute.keyword), _SQL_TYPES.get(attribute.vr, "VARCHAR")))
+        if attribute.vr == "PN":
+            columns.append(Column(folded(attribute)))
+    return columns
+
+
+def _keyed(columns: list[Column], *names: str, suffix: str = "NOT NULL") -> list[Column]:
+    return [Column(c.name, c.type, suffix) if c.name in names else c for c in columns]
+
+
+_COUNT: Final = "NOT NULL DEFAULT 0"
+_PATIENT: Final = _keyed(_columns(Level.PATIENT), "patient_id", "issuer_of_patient_id")
+_PROVENANCE: Final = (
+    Column("received_at", "TIMESTAMP"),
+    Column("calling_ae"),
+    Column("association"),
+    Column("origin"),
+    Column("rule"),
+    Column("transfer_syntax_uid"),
+    Column("digest"),
+    Column("segment"),
+    Column("segment_offset", "BIGINT"),
+    Column("length_bytes", "BIGINT"),
+)
+
+COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
+    "patient": tuple(_PATIENT),
+    "study": (
+        *_keyed(_columns(Level.STUDY), "study_instance_uid", suffix="PRIMARY KEY"),
+        *_PATIENT,
+        Column("modalities_in_study"),
+        Column("sop_classes_in_study"),
+        Column("number_of_study_related_series", "BIGINT", _COUNT),
+        Column("number_of_study_related_instances", "BIGINT", _COUNT),
+    ),
+    "series": (
+        Column("study_instance_uid", suffix="NOT NULL"),
+        *_keyed(_columns(Level.SERIES), "series_instance_uid"),
+        Column("number_of_series_related_instances", "BIGINT", _COUNT),
+    ),
+    "instance": (
+        Column("study_instance_uid", suffix="NOT NULL"),
+        Column("series_instance_uid", suffix="NOT NULL"),
+        *_keyed(_columns(Level.IMAGE), "sop_instance_uid", suffix="PRIMARY KEY"),
+        *_PROVENANCE,
+    ),
+}
+
+_CONSTRAINTS: Final = {
+    "patient": "PRIMARY KEY (patient_id, issuer_of_patient_id)",
+    "series": "PRIMARY KEY (study_instance_uid, series_instance_uid)",
+}
+_INDEXES: Final = (
+    ("study", "patient_id"),
+    ("study", "accession_number"),
+    ("series", "study_instance_uid"),
+    ("series", "series_instance_uid"),
+    ("instance", "series_instance_uid"),
+)
+
+
+def _table(name: str) -> str:
+    lines = [f"{c.name} {c.type} {c.suffix}".rstrip() for c in COLUMNS[name]]
+    if name in _CONSTRAINTS:
+        lines.append(_CONSTRAINTS[name])
+    return f"CREATE TABLE {name} ({', '.join(lines)})"
+
+
+def _objects_view() -> str:
+    """Everything about every Instance in one row, for questions in SQL."""
+    picked: dict[str, str] = {}
+    for table in ("instance", "series", "study"):
+        for column in COLUMNS[table]:
+            if not column.name.endswith("_folded"):
+                picked.setdefault(column.name, f"{table}.{column.name}")
+    return (
+        f"CREATE VIEW objects AS SELECT {', '.join(picked.values())} FROM instance"  # noqa: S608  (our own names)
+        " JOIN series USING (study_instance_uid, series_instance_uid)"
+        " JOIN study USING (study_instance_uid)"
+    )
+
+
+def statements() -> list[str]:
+    """List the statements that make an empty index."""
+    return [
+        "CREATE TABLE about (version BIGINT NOT NULL)",
+        f"INSERT INTO about VALUES ({VERSION})",  # noqa: S608  (our own number)
+        "CREATE TABLE position (segment VARCHAR PRIMARY KEY, position BIGINT NOT NULL)",
+        *(_table(name) for name in COLUMNS),
+        *(f"CREATE INDEX {table}_{column} ON {table} ({column})" for table, column in _INDEXES),
+        _objects_view(),
+    ]
+
+
+def arrow_schema(table: str) -> Any:
+    """Give the Arrow schema of a table, its columns in the order of the table."""
+    return arrow.schema([(column.name, _ARROW_TYPES[column.type]) for column in COLUMNS[table]])
