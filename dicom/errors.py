@@ -37,6 +37,26 @@ class ServiceFault(Fault):
     code = "service"
 
 
+class ProtocolFault(ServiceFault):
+    """The peer broke the upper layer protocol; the association is aborted (PS3.8 9.3.8)."""
+
+    code = "protocol"
+
+
+class SopClassNotSupported(ServiceFault):
+    """Refused: SOP class not supported, 0x0122 (PS3.7 C.5.6)."""
+
+    code = "sop-class-not-supported"
+    status = status.SOP_CLASS_NOT_SUPPORTED
+
+
+class InvalidSopInstance(ServiceFault):
+    """Error: the SOP Instance UID in the command is no UID, 0x0117 (PS3.7 C.5.12)."""
+
+    code = "invalid-sop-instance"
+    status = status.INVALID_SOP_INSTANCE
+
+
 class OutOfResources(ServiceFault):
     """Refused: out of resources, 0xA700 (PS3.4 B.2.3)."""
 

@@ -1,0 +1,131 @@
+"""pynetdicom's server, set up as the listener needs it: one lane per connection, no copies.
+
+The process-wide switches of pynetdicom are set here and nowhere else in the front.
+"""
+
+import logging
+import socket
+from collections.abc import Sequence
+from socketserver import BaseServer
+from typing import Final, Protocol
+
+import structlog
+from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationServer, RequestHandler
+
+from config.model import Node
+from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.services.table import Handler
+
+ACSE_TIMEOUT_S: Final = 30.0
+"""ARTIM (PS3.8 9.1.5): a connection that asks for no association is closed after so long."""
+
+log = structlog.get_logger()
+
+
+class Attendant(Protocol):
+    """Who takes care of connections."""
+
+    def has_room(self) -> bool:
+        """Whether one more connection may be made."""
+
+    def attend(self, association: Association, connection: socket.socket, address: str) -> None:
+        """Prepare an association whose threads have not started yet."""
+
+
+class Acceptor(AssociationServer):
+    """Accepts connections; making an association is quick, so it needs no thread for that."""
+
+    request_queue_size = 128
+    """Modalities that were waiting for the node all connect at once."""
+
+    def __init__(
+        self,
+        attendant: Attendant,
+        node: Node,
+        contexts: Sequence[PresentationContext],
+        handlers: Sequence[Handler],
+    ) -> None:
+        configure_pynetdicom()
+        self.attendant = attendant
+        super().__init__(
+            _entity(node),
+            (node.host, node.port),
+            node.ae_title,
+            _Shared(contexts),
+            evt_handlers=list(handlers),
+            request_handler=_Connection,
+        )
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it is bound to."""
+        return int(self.server_address[1])
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Refuse a connection before it costs a thread."""
+        del request
+        if self.attendant.has_room():
+            return True
+        log.warning("connection refused", address=str(client_address), words="too many connections")
+        return False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log that a connection could not be taken up, where socketserver would print it."""
+        del request
+        log.error("connection not taken up", address=str(client_address))
+
+    def shutdown(self) -> None:
+        """Stop accepting and give the port back; pynetdicom's own wants a list of servers."""
+        BaseServer.shutdown(self)
+        self.server_close()
+
+
+class _Connection(RequestHandler):
+    """Starts the association of one connection."""
+
+    server: "Acceptor"
+
+    def handle(self) -> None:
+        association = self._create_association()
+        self.server.attendant.attend(association, self.request, str(self.client_address[0]))
+        association.start()
+
+
+class _Shared(list[PresentationContext]):
+    """Contexts that every association reads and none changes.
+
+    pynetdicom copies them deeply for each association: 30 ms for 200 contexts.
+    """
+
+    def __deepcopy__(self, memo: object) -> "_Shared":
+        return self
+
+
+def _entity(node: Node) -> ApplicationEntity:
+    entity = ApplicationEntity(ae_title=node.ae_title)
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.maximum_pdu_size = node.max_pdu_bytes
+    entity.maximum_associations = 1 << 30  # admission counts; pynetdicom counts the silent too
+    entity.acse_timeout = min(ACSE_TIMEOUT_S, node.idle_timeout_s)
+    entity.dimse_timeout = node.idle_timeout_s
+    entity.network_timeout = node.idle_timeout_s
+    return entity
+
+
+def configure_pynetdicom() -> None:
+    """Set pynetdicom's process-wide switches.
+
+    Its log would hold query keys and decoded values, which are a patient's data (P6), and costs
+    as much time as the reading; the canonical lines of node/listener.py stand in its place. UIDs
+    are not held to PS3.5 9.1, for scanners are not: node/services/store.py judges them.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.ENFORCE_UID_CONFORMANCE = False
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)

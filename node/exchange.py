@@ -1,0 +1,157 @@
+"""Serve the messages of one association: C-STORE to the spool, all else to pynetdicom.
+
+Runs on the association's upper layer thread, fed by the lane with one P-DATA PDU at a time.
+Faults of a C-STORE become the status that the peer hears; a broken message is a ProtocolFault.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import P_DATA
+
+from dicom import pdu, status
+from dicom.errors import Fault, ProtocolFault
+from dicom.message import C_STORE_RQ, Assembler, Command, Fragment, store_response
+from node.conversation import AssociationWatcher, Conversation
+from node.services.store import StoreService, Storing
+
+IDENTIFIER_LIMIT: Final = 1 << 20
+"""Longest dataset of a message that is not a C-STORE; a query's keys take some hundred bytes."""
+
+log = structlog.get_logger()
+
+
+class Exchange:
+    """Where the messages of an association have got to."""
+
+    def __init__(
+        self,
+        association: Association,
+        conversation: Conversation,
+        store: StoreService,
+        watcher: AssociationWatcher,
+        send: Callable[[bytes], None],
+    ) -> None:
+        self._association = association
+        self._conversation = conversation
+        self._store = store
+        self._watcher = watcher
+        self._send = send
+        self._assembler = Assembler()
+        self._command: Command | None = None
+        self._storing: Storing | None = None
+        self._refusal: tuple[int, str] | None = None
+        self._size_bytes = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is half read."""
+        return self._assembler.is_idle
+
+    def take(self, body: memoryview) -> bool:
+        """Act on a P-DATA PDU; returns whether it belonged to a C-STORE.
+
+        `body` may change after the call. Raises ProtocolFault, and whatever `send` raises.
+        """
+        for pdv in pdu.pdvs(body):
+            event = self._assembler.feed(pdv)
+            if isinstance(event, Command):
+                self._begin(event)
+            elif isinstance(event, Fragment):
+                self._continue(event)
+        return self._command is not None and self._command.field == C_STORE_RQ
+
+    def drop(self) -> None:
+        """Forget an object that is not complete. May be called twice."""
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            storing.abandon()
+
+    def _begin(self, command: Command) -> None:
+        self._command, self._size_bytes, self._refusal = command, 0, None
+        if command.field != C_STORE_RQ:
+            self._forward(command.context_id, b"\x03" + command.encoded)
+            return
+        context = self._association._accepted_cx.get(command.context_id)  # noqa: SLF001  (its
+        # public list would be sorted anew for every object)
+        if context is None:
+            raise ProtocolFault(f"presentation context {command.context_id} was not accepted")
+        assert self._conversation.facts is not None  # admission comes before any message
+        try:
+            self._storing = self._store.begin(self._conversation.facts, command, context)
+        except Exception as fault:  # noqa: BLE001  (a Fault, or a bug: both have an answer)
+            self._refuse(fault)
+        if not command.has_dataset:
+            self._answer(command)
+
+    def _continue(self, fragment: Fragment) -> None:
+        command = self._command
+        assert command is not None  # the assembler lets no dataset come first
+        self._size_bytes += len(fragment.data)
+        if command.field != C_STORE_RQ:
+            if self._size_bytes > IDENTIFIER_LIMIT:
+                raise ProtocolFault(f"identifier longer than {IDENTIFIER_LIMIT} bytes")
+            control = b"\x02" if fragment.is_last else b"\x00"
+            self._forward(fragment.context_id, control + bytes(fragment.data))
+            return
+        if self._storing is not None:
+            try:
+                self._storing.write(fragment.data)
+            except Exception as fault:  # noqa: BLE001  (as above)
+                self._refuse(fault)
+        if fragment.is_last:
+            self._answer(command)
+
+    def _forward(self, context_id: int, value: bytes) -> None:
+        """Give pynetdicom's DIMSE provider a fragment, as its own state machine would."""
+        primitive = P_DATA()
+        primitive.presentation_data_value_list.append((context_id, value))
+        try:
+            self._association.dimse.receive_primitive(primitive)
+        except Exception as fault:  # pynetdicom raises many kinds on hostile bytes
+            raise ProtocolFault(f"message cannot be read ({type(fault).__name__})") from fault
+
+    def _refuse(self, fault: Exception) -> None:
+        """Turn a fault into the status that the peer hears once its dataset is through."""
+        self.drop()
+        if isinstance(fault, Fault):
+            self._refusal = fault.status, str(fault)
+        else:
+            # Where, but not the message: it may quote what was sent.
+            where = traceback.extract_tb(fault.__traceback__)[-1]
+            place = f"{where.filename}:{where.lineno}"
+            log.error("store failed", fault=type(fault).__name__, where=place)
+            self._refusal = status.PROCESSING_FAILURE, "internal error, see the node's log"
+
+    def _answer(self, command: Command) -> None:
+        """Commit or refuse, then say so: in this order (P1)."""
+        if self._storing is not None:
+            try:
+                self._storing.finish()
+                self._storing = None
+            except Exception as fault:  # noqa: BLE001  (a Fault, or a bug: both have an answer)
+                self._refuse(fault)
+        code, words = self._refusal or (status.SUCCESS, "")
+        self._note(command, code, words)
+        response = store_response(command, code, words)
+        peer_max_bytes = self._association.requestor.maximum_length or 0
+        self._send(pdu.command_pdus(command.context_id, response, peer_max_bytes))
+
+    def _note(self, command: Command, code: int, words: str) -> None:
+        facts = self._conversation.facts
+        assert facts is not None  # admission comes before any message
+        first = self._conversation.count(code, self._size_bytes)
+        self._watcher.on_stored(facts, code, self._size_bytes)
+        if code != status.SUCCESS and first:  # the rest of its kind is in the association's line
+            log.warning(
+                "object refused",
+                association=facts.id,
+                calling_ae=facts.calling_ae,
+                sop_class=command.sop_class_uid,
+                sop_instance=command.sop_instance_uid,
+                status=f"0x{code:04X}",
+                words=words,
+            )
