@@ -3,6 +3,9 @@
 import threading
 from collections import OrderedDict
 
+from node.admission import AssociationFacts, AssociationRequest, Reject
+from node.conversation import Ending, Outcome
+
 KEPT = 10_000
 
 
@@ -14,17 +17,26 @@ class AssociationBook:
     """
 
     def __init__(self) -> None:
-        self._outcomes: OrderedDict[str, str] = OrderedDict()
+        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(self, association: str, outcome: str) -> None:
-        """Note an outcome: "released", "aborted" or "lost"."""
+    def on_opened(self, association: AssociationFacts) -> None:
+        """Need nothing of it: what is not noted as released is not."""
+
+    def on_stored(self, association: AssociationFacts, status: int, size_bytes: int) -> None:
+        """Need nothing of it."""
+
+    def on_rejected(self, request: AssociationRequest, verdict: Reject) -> None:
+        """Need nothing of it."""
+
+    def on_closed(self, association: AssociationFacts, ending: Ending) -> None:
+        """Note how an association ended."""
         with self._lock:
-            self._outcomes[association] = outcome
+            self._outcomes[association.id] = ending.outcome
             while len(self._outcomes) > KEPT:
                 self._outcomes.popitem(last=False)
 
     def was_released(self, association: str) -> bool:
         """Whether this association is known to have been released in order."""
         with self._lock:
-            return self._outcomes.get(association) == "released"
+            return self._outcomes.get(association) is Outcome.RELEASED

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
-class PeerDied(RuntimeError):
+class PeerDied(RuntimeError):  # noqa: N818  (an event, not a mistake)
     """The server ended, or never answered; the message ends with the tail of its log."""
 
 

@@ -80,6 +80,11 @@ class Index:
             found = cursor.execute("SELECT segment, position FROM position").fetchall()
         return dict(found)
 
+    def count(self) -> int:
+        """Count the Instances that can be found."""
+        with self._cursor() as cursor:
+            return int(cursor.execute("SELECT count(*) FROM instance").fetchall()[0][0])
+
     def add(self, entries: Sequence[Entry], positions: Mapping[str, int]) -> None:
         """Index a batch and move the positions, or do neither.
 

@@ -1,0 +1,45 @@
+"""Presentation contexts: which SOP classes in which transfer syntaxes (PS3.4 B.5, PS3.8 7.1.1)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from pynetdicom import AllStoragePresentationContexts
+from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
+from pynetdicom.presentation import PresentationContext, build_context
+
+MOST_CONTEXTS: Final = 128
+"""An association proposes at most so many: their ids are the odd numbers below 256."""
+
+UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+
+
+def storage_contexts(private_sop_classes: Iterable[str] = ()) -> list[PresentationContext]:
+    """List what the node accepts: every storage SOP class, and private ones, in every syntax."""
+    known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    wanted = [*known, *(uid for uid in private_sop_classes if uid not in known)]
+    return [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in wanted]
+
+
+def proposals(needed: Iterable[tuple[str, str]]) -> list[list[PresentationContext]]:
+    """List what an SCU proposes for objects of these (SOP class, transfer syntax) pairs.
+
+    One context per pair, so that the peer says of each whether it takes it; in groups that fit
+    an association.
+    """
+    contexts = [build_context(sop_class, syntax) for sop_class, syntax in dict.fromkeys(needed)]
+    return [
+        contexts[first : first + MOST_CONTEXTS] for first in range(0, len(contexts), MOST_CONTEXTS)
+    ]
+
+
+def accepted(
+    contexts: Sequence[PresentationContext], sop_class_uid: str, transfer_syntax_uid: str
+) -> int | None:
+    """Find the id of the accepted context for an object; None when the peer refused it."""
+    for context in contexts:
+        if (
+            context.abstract_syntax == sop_class_uid
+            and context.transfer_syntax[0] == transfer_syntax_uid
+        ):
+            return context.context_id
+    return None

@@ -1,0 +1,249 @@
+"""`make demo`: start real servers and the node, send real objects, prove what became of them."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ai.phantom import Truth
+from ai.phantom import write as write_phantom
+from examples.demo import checks
+from examples.demo.material import Sent, gather
+from examples.peers import mosquitto, pacs, seaweed, triton
+from examples.peers.node import Node, new_key, penumbra, running_node
+from routing.job import State
+from storage.ledger.events import Event
+from storage.ledger.ledger import Ledger
+
+SCRATCH = Path(".demo")
+SLICES = 60
+TIMEOUT_S = 90
+
+console = Console(highlight=False)
+
+TABLES = """
+[peers.SCANNER]
+may = ["store"]
+[peers.WORKSTATION]
+may = ["find"]
+[peers.{pacs.aet}]
+host = "{pacs.host}"
+port = {pacs.port}
+may = ["store", "find"]
+[destinations.lake]
+kind = "object-store"
+url = "s3://{bucket.bucket}/demo"
+endpoint = "{bucket.endpoint}"
+access_key = {{ env = "DEMO_ACCESS_KEY" }}
+secret_key = {{ env = "DEMO_SECRET_KEY" }}
+[destinations.pacs]
+kind = "dicom"
+peer = "{pacs.aet}"
+[profiles.research]
+key = {{ file = "{key}" }}
+[models.emphysema]
+endpoints = ["{triton.endpoint}"]
+model = "ct_emphysema"
+[[rules]]
+name = "everything to the lake"
+profile = "research"
+send = ["lake"]
+[[rules]]
+name = "lungs"
+when = {{ Modality = ["CT"], BodyPartExamined = ["CHEST"] }}
+infer = ["emphysema"]
+results_to = ["pacs"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is sent."""
+
+    sent: Sequence[Sent]
+    truth: Truth
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The real servers around the node."""
+
+    bucket: seaweed.Seaweed
+    triton: triton.Triton
+    pacs: pacs.Pacs
+    mqtt: str
+
+
+def main() -> int:
+    """Run the demo; the exit status says whether every row holds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # cleans up as Ctrl-C does
+    begun = time.monotonic()
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    SCRATCH.mkdir(parents=True)
+    with contextlib.ExitStack() as stack:
+        with ThreadPoolExecutor(1) as aside:
+            material = aside.submit(_material)
+            servers = _servers(stack)
+            made = material.result()
+        node = stack.enter_context(_node(servers))
+        say(f"node          {node.address}, signs of life on http://127.0.0.1:{node.http_port}")
+        acknowledged = _send(node, made)
+        ledger = node.ledger()
+        stack.callback(ledger.close)
+        with console.status("waiting for the node's events") if console.is_terminal else _quiet():
+            _wait(node, ledger, expected=len(made.sent) + len(made.truth.files))
+        run = checks.Run(node, ledger, servers.bucket, made.sent, made.truth, acknowledged)
+        rows = _check(run, servers.pacs)
+        _print(rows, time.monotonic() - begun)
+        if os.environ.get("KEEP"):
+            _keep(node)
+    return 0 if all(row.ok for row in rows) else 1
+
+
+def say(words: str) -> None:
+    """Print a line of progress."""
+    console.print(words)
+
+
+def _material() -> Material:
+    sent = gather(SCRATCH / "real")
+    truth = write_phantom(SCRATCH / "phantom", slices=SLICES)
+    return Material(sent, truth, (SCRATCH / "real", SCRATCH / "phantom"))
+
+
+def _servers(stack: contextlib.ExitStack) -> Servers:
+    """Start everything around the node; free loopback ports, scratch folders of their own."""
+    bucket = stack.enter_context(seaweed.running(SCRATCH / "seaweed"))
+    say(f"object store  SeaweedFS, {bucket.endpoint}")
+    models = stack.enter_context(triton.running(SCRATCH / "triton"))
+    say(f"inference     Triton, {models.endpoint}")
+    where = stack.enter_context(pacs.running(SCRATCH / "pacs"))
+    say(f"PACS          {where.name}, {where.aet}@{where.host}:{where.port}")
+    if shutil.which("mosquitto") is None and not Path("/usr/sbin/mosquitto").exists():
+        say("MQTT          skipped: mosquitto is not installed")
+        return Servers(bucket, models, where, "")
+    broker = stack.enter_context(mosquitto.running(SCRATCH / "mosquitto"))
+    say(f"MQTT          mosquitto, 127.0.0.1:{broker.port}")
+    return Servers(bucket, models, where, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n')
+
+
+def _node(servers: Servers) -> contextlib.AbstractContextManager[Node]:
+    os.environ["DEMO_ACCESS_KEY"] = servers.bucket.access_key
+    os.environ["DEMO_SECRET_KEY"] = servers.bucket.secret_key
+    home = SCRATCH / "node"
+    key = new_key(home)
+    tables = TABLES.format(
+        pacs=servers.pacs, bucket=servers.bucket, triton=servers.triton, key=key.name
+    )
+    return running_node(home, tables + servers.mqtt)
+
+
+def _send(node: Node, material: Material) -> int:
+    """Send as a scanner does; returns how many the node acknowledged."""
+    begun = time.monotonic()
+    storescu = shutil.which("storescu")
+    if storescu is None:
+        name = "penumbra send"
+        answer = penumbra(
+            "send",
+            node.address,
+            *material.folders,
+            "--aet",
+            "SCANNER",
+            "--called",
+            "PENUMBRA",
+            timeout_s=300,
+        )
+        output = answer.stdout + answer.stderr
+        files = len(material.sent) + len(material.truth.files)
+        acknowledged = files if answer.returncode == 0 else 0
+    else:
+        name, acknowledged, output = "storescu", 0, ""
+        for folder in material.folders:
+            # -R proposes what the files need, compressed transfer syntaxes included.
+            answer = subprocess.run(
+                [storescu, "-v", "-R", "--no-halt", "+sd", "-aet", "SCANNER", "-aec", "PENUMBRA",
+                 "127.0.0.1", str(node.port), str(folder)],
+                capture_output=True, text=True, timeout=300, check=False,
+                env={**os.environ, "TCP_NODELAY": "1"},
+            )  # fmt: skip
+            output += answer.stdout + answer.stderr
+        acknowledged = output.count("Received Store Response (Success)")
+    (SCRATCH / "send.log").write_text(output)
+    seconds = time.monotonic() - begun
+    say(f"sent          {acknowledged} objects by {name} in {seconds:.1f} s")
+    return acknowledged
+
+
+def _wait(node: Node, ledger: Ledger, expected: int) -> None:
+    """Wait on the node's events until every Series is settled and every job has ended."""
+
+    def over(_: list[Event]) -> bool:
+        summary, counts = ledger.summary(), ledger.jobs.counts()
+        filed = summary["received"]["instances"] >= expected
+        ended = counts[State.WAITING] + counts[State.RUNNING] == 0
+        return filed and ended and summary["received"]["open_series"] == 0
+
+    with contextlib.suppress(TimeoutError):  # the table then says what is missing
+        node.wait_for(over, TIMEOUT_S, "the main job")
+
+
+def _check(run: checks.Run, where: pacs.Pacs) -> list[checks.Row]:
+    parts: list[Callable[[], Iterator[checks.Row]]] = [
+        lambda: checks.received(run),
+        lambda: checks.delivered(run),
+        lambda: checks.reported(run, where),
+        lambda: checks.answered(run),
+        lambda: checks.settled(run),
+    ]
+    return [row for part in parts for row in part()]
+
+
+def _print(rows: Sequence[checks.Row], seconds: float) -> None:
+    table = Table("", "found", "expected", "", title="What became of them")
+    for row in rows:
+        mark = "[green]ok[/]" if row.ok else "[bold red]SHORT[/]"
+        table.add_row(
+            row.what, row.found, row.expected, mark + (f"  {row.note}" if row.note else "")
+        )
+    console.print(table)
+    console.print(f"{seconds:.1f} s in all; logs and files lie in {SCRATCH}/")
+
+
+def _keep(node: Node) -> None:
+    """Stay up until Ctrl-C, and say what to try."""
+    config = node.config
+    console.print(
+        "\nThe node stays up; Ctrl-C ends everything. Try, in another terminal:\n"
+        f"  .venv/bin/penumbra status -c {config}\n"
+        f"  .venv/bin/penumbra sql 'SELECT * FROM series' -c {config}\n"
+        f"  .venv/bin/penumbra query {node.address} --aet WORKSTATION --called PENUMBRA\n"
+        f"  .venv/bin/penumbra send {node.address} {SCRATCH}/real --aet SCANNER --called PENUMBRA\n"
+        f"  .venv/bin/penumbra held -c {config}\n"
+        f"  curl http://127.0.0.1:{node.http_port}/metrics\n"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    yield
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

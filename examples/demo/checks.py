@@ -1,0 +1,164 @@
+"""What the demo proves, one row each, looked at from outside the node wherever that is possible."""
+
+import hashlib
+import io
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlparse
+
+import pydicom
+from examples.peers.pacs import Pacs
+from examples.peers.seaweed import Seaweed
+from pydicom.dataset import Dataset
+
+from ai.phantom import Truth
+from dicom.entity import SeriesKey
+from examples.demo.material import Sent
+from examples.peers.node import Node, penumbra
+from routing.job import State
+from storage.ledger.ledger import Ledger
+
+LAA_POINTS = 0.1
+VOLUME_PERCENT = 0.5
+SR_WITHIN_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the demo's table."""
+
+    what: str
+    found: str
+    expected: str
+    ok: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything the checks look at."""
+
+    node: Node
+    ledger: Ledger
+    bucket: Seaweed
+    sent: Sequence[Sent]
+    truth: Truth
+    acknowledged: int
+
+    @property
+    def identity(self) -> frozenset[str]:
+        """Every name, id and UID that must have stayed here."""
+        return frozenset().union(self.truth.identity, *(one.identity for one in self.sent))
+
+    @property
+    def objects(self) -> int:
+        """How many objects were offered to the node."""
+        return len(self.sent) + len(self.truth.files)
+
+
+def received(run: Run) -> Iterator[Row]:
+    """Acknowledged, filed and indexed are the same number as sent."""
+    yield Row("acknowledged by the node", str(run.acknowledged), str(run.objects),
+              run.acknowledged == run.objects)  # fmt: skip
+    answer = run.node.run(
+        "sql", "SELECT count(*) FROM instance WHERE origin = 'dimse'", "--format", "csv"
+    )
+    indexed = answer.stdout.split()[-1] if answer.returncode == 0 else answer.stderr.strip()
+    yield Row("in the index (penumbra sql)", indexed, str(run.objects), indexed == str(run.objects))
+
+
+def delivered(run: Run) -> Iterator[Row]:
+    """Every object is in the bucket as its receipt says, and nobody can be recognised in it."""
+    receipts = run.ledger.receipts.list("lake")
+    clean = sum(1 for receipt in receipts if receipt["profile"])
+    yield Row("de-identified", str(clean), str(run.objects), clean == run.objects)
+    store = run.bucket.store()
+    same = leaks = 0
+    needles = {text: text.encode() for text in run.identity}
+    for receipt in receipts:
+        body = bytes(store.get(_key(str(receipt["location"]), run.bucket.bucket)).bytes())
+        same += hashlib.sha256(body).hexdigest() == receipt["digest_sent"]
+        folded = body.lower()
+        leaks += any(needle.lower() in folded for needle in needles.values())
+    yield Row("in the bucket, digest read back", str(same), str(run.objects), same == run.objects)
+    stored = sum(len(page) for page in store.list())
+    yield Row("objects in the bucket in all", str(stored), str(run.objects), stored == run.objects)
+    yield Row(
+        "identity strings in the bucket", str(leaks), "0", leaks == 0,
+        f"{len(needles)} names, ids and UIDs searched for",
+    )  # fmt: skip
+
+
+def _key(location: str, bucket: str) -> str:
+    path = urlparse(location).path.lstrip("/")
+    return path.removeprefix(f"{bucket}/")
+
+
+def answered(run: Run) -> Iterator[Row]:
+    """A PACS workstation's question finds every study."""
+    studies = len({one.study_instance_uid for one in run.sent} | {run.truth.study_instance_uid})
+    tool, found = _find_studies(run.node)
+    yield Row(f"studies found by C-FIND ({tool})", str(found), str(studies), found == studies)
+
+
+def _find_studies(node: Node) -> tuple[str, int]:
+    if shutil.which("findscu") is None:
+        answer = penumbra("query", node.address, "--level", "STUDY", "--called", "PENUMBRA",
+                          "--aet", "WORKSTATION", "--json")  # fmt: skip
+        return "penumbra query", sum(line.startswith("{") for line in answer.stdout.splitlines())
+    answer = subprocess.run(
+        ["findscu", "-v", "-S", "-aet", "WORKSTATION", "-aec", "PENUMBRA",
+         "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID", "-k", "PatientName",
+         "127.0.0.1", str(node.port)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    output = answer.stdout + answer.stderr
+    return "findscu", output.count("(Pending)")
+
+
+def reported(run: Run, pacs: Pacs) -> Iterator[Row]:
+    """The PACS holds a Structured Report whose numbers are the phantom's truth."""
+    deliveries = run.ledger.receipts.list("pacs")
+    held = [uid for uid in pacs.received() if uid in {r["sop_instance_uid"] for r in deliveries}]
+    yield Row(f"SRs accepted by the PACS ({pacs.name})", str(len(held)), "1", len(held) == 1)
+    if len(held) != 1:
+        return
+    report = pydicom.dcmread(io.BytesIO(pacs.fetch(held[0])))
+    numbers = {
+        item.ConceptNameCodeSequence[0].CodeValue: float(item.MeasuredValueSequence[0].NumericValue)
+        for item in _content(report)
+        if item.ValueType == "NUM"
+    }
+    laa, volume = numbers.get("LAA950", -1.0), numbers.get("118565006", -1.0)
+    truth = run.truth
+    yield Row("LAA-950 in the SR, % of lung", f"{laa:.2f}", f"{truth.laa950_percent:.2f}",
+              abs(laa - truth.laa950_percent) <= LAA_POINTS,
+              f"within {LAA_POINTS} points")  # fmt: skip
+    off = 100 * abs(volume - truth.lung_volume_ml) / truth.lung_volume_ml
+    yield Row("lung volume in the SR, mL", f"{volume:.0f}", f"{truth.lung_volume_ml:.0f}",
+              off <= VOLUME_PERCENT, f"within {VOLUME_PERCENT} %")  # fmt: skip
+    slices = run.ledger.receipts.of_series(
+        SeriesKey(truth.study_instance_uid, truth.series_instance_uid)
+    )
+    last = max(one.arrival.received_at for one in slices)
+    done = max(float(str(receipt["delivered_at"])) for receipt in deliveries)
+    yield Row("last slice to SR at the PACS, s", f"{done - last:.2f}", f"< {SR_WITHIN_S}",
+              done - last < SR_WITHIN_S)  # fmt: skip
+
+
+def _content(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", []):
+        yield child
+        yield from _content(child)
+
+
+def settled(run: Run) -> Iterator[Row]:
+    """Nothing is left over: no open Series, no job waiting, nothing held."""
+    counts = run.ledger.jobs.counts()
+    left = counts[State.WAITING] + counts[State.RUNNING]
+    held = run.ledger.jobs.list([State.HELD])
+    yield Row("jobs done", str(counts[State.DONE]), "all", left == 0 and counts[State.DONE] > 0)
+    words = "; ".join(sorted({f"{job.spec.target}: {job.words}" for job in held}))
+    yield Row("jobs held", str(len(held)), "0", not held, words)

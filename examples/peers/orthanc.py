@@ -1,0 +1,80 @@
+"""Debian's Orthanc as a real PACS."""
+
+import contextlib
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from examples.peers.process import answers, free_port
+from examples.peers.process import running as process
+
+
+@dataclass(frozen=True, slots=True)
+class Orthanc:
+    """A running PACS, and what its REST interface tells."""
+
+    name: str
+    aet: str
+    host: str
+    port: int
+    http_port: int
+
+    def ask(self, path: str) -> Any:
+        """GET a JSON resource."""
+        return json.loads(self.get(path))
+
+    def get(self, path: str) -> bytes:
+        """GET any resource."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            body: bytes = answer.read()
+            return body
+
+    def received(self) -> list[str]:
+        """List the SOP Instance UIDs that it holds."""
+        found = self.ask("/instances?expand")
+        return [one["MainDicomTags"]["SOPInstanceUID"] for one in found]
+
+    def fetch(self, sop_instance_uid: str) -> bytes:
+        """Give one object as a Part 10 file."""
+        for one in self.ask("/instances?expand"):
+            if one["MainDicomTags"]["SOPInstanceUID"] == sop_instance_uid:
+                return self.get(f"/instances/{one['ID']}/file")
+        raise KeyError(sop_instance_uid)
+
+
+def binary() -> str | None:
+    """Find Orthanc where Debian puts it."""
+    return shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
+
+
+@contextlib.contextmanager
+def running(directory: Path, *, port: int | None = None, aet: str = "ORTHANC") -> Iterator[Orthanc]:
+    """Run it on loopback until the block ends; data, config and log lie in `directory`."""
+    found = binary()
+    if found is None:
+        raise FileNotFoundError("Orthanc is not installed (Debian: apt-get install orthanc)")
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    facts = Orthanc("Orthanc", aet, "127.0.0.1", port or free_port(), free_port())
+    config = directory / "orthanc.json"
+    config.write_text(json.dumps({
+        "Name": "penumbra-peer", "StorageDirectory": str(directory / "db"),
+        "IndexDirectory": str(directory / "db"), "DicomAet": aet, "DicomPort": facts.port,
+        "DicomCheckCalledAet": False, "DicomAlwaysAllowEcho": True, "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": True, "HttpPort": facts.http_port,
+        "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "Plugins": [],
+        "DefaultEncoding": "Utf8", "HttpServerEnabled": True, "OverwriteInstances": False,
+    }))  # fmt: skip
+    with process(
+        [found, config],
+        ready=lambda: answers(facts.http_port) and answers(facts.port),
+        log=directory / "orthanc.log",
+        # Debian's DCMTK otherwise waits 40 ms for every answer.
+        env={"TCP_NODELAY": "1", "LC_ALL": "C.UTF-8"},
+    ):
+        yield facts

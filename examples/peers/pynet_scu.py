@@ -1,0 +1,46 @@
+"""A plain pynetdicom storage SCU: sends datasets one by one and notes each answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pynetdicom.ae import ApplicationEntity
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the SCP said about one object; status None when it said nothing."""
+
+    sop_instance_uid: str
+    status: int | None
+
+
+def store_all(
+    port: int,
+    images: Sequence[Dataset],
+    *,
+    calling_ae: str,
+    called_ae: str,
+    after_each: Callable[[Answer], object] = lambda _: None,
+) -> list[Answer]:
+    """Send over one association until all are sent or the association is gone."""
+    entity = ApplicationEntity(calling_ae)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
+    for image in images:
+        context = (image.SOPClassUID, image.file_meta.TransferSyntaxUID)
+        if context not in [(c.abstract_syntax, c.transfer_syntax[0]) for c in
+                           entity.requested_contexts]:  # fmt: skip
+            entity.add_requested_context(*context)
+    association = entity.associate("127.0.0.1", port, ae_title=called_ae)
+    answers: list[Answer] = []
+    try:
+        for image in images:
+            if not association.is_established:
+                break
+            status = association.send_c_store(image)
+            answers.append(Answer(str(image.SOPInstanceUID), status.get("Status")))
+            after_each(answers[-1])
+    finally:
+        if association.is_established:
+            association.release()
+    return answers

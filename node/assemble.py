@@ -1,0 +1,129 @@
+"""Put the front together: the only file that knows every part."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from config.model import Settings
+from dicom.context import storage_contexts
+from node.associations import AssociationBook
+from node.control_client import SOCKET_NAME
+from node.filing import Filing
+from node.listener import Listener
+from node.metrics import Metrics
+from node.notify import Notifier
+from node.services.echo import EchoService
+from node.services.find import FindService
+from node.services.store import StoreService
+from node.settler import Settler
+from node.status import Status
+from node.supervisor import Supervisor
+from node.web.control import control_app
+from node.web.server import Server
+from node.web.signs import signs_app
+from routing.rules import Rule, compile_rule
+from routing.settle import Timing
+from storage.index.database import Index
+from storage.ledger.follow import Follower
+from storage.ledger.ledger import Ledger
+from storage.spool.reader import SpoolReader
+from storage.spool.spool import Spool
+
+MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Every part of the front process, made but not started."""
+
+    spool: Spool
+    ledger: Ledger
+    index: Index
+    filing: Filing
+    listener: Listener
+    supervisor: Supervisor
+    servers: tuple[Server, ...]
+    notifier: Notifier | None
+
+
+def compile_rules(settings: Settings) -> list[Rule]:
+    """Compile the [[rules]] of a config file."""
+    return [
+        compile_rule(
+            rule.name,
+            rule.when,
+            profile=rule.profile,
+            send=rule.send,
+            infer=rule.infer,
+            results_to=rule.results_to,
+        )
+        for rule in settings.rules
+    ]
+
+
+def assemble(settings: Settings, config_file: Path) -> Front:
+    """Open what is on disk and connect the parts; nothing runs yet.
+
+    Raises StorageFault when another node uses the data directory or the disk fails.
+    """
+    data_dir = settings.node.data_dir
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = data_dir / "spool"
+    spool = Spool.open(
+        root,
+        segment_bytes=settings.node.segment_mb * MB,
+        reserve_bytes=settings.node.reserve_mb * MB,
+    )
+    ledger = Ledger.open(data_dir)
+    index = Index.open(data_dir / "index.duckdb")
+    reader = SpoolReader(root)
+    book = AssociationBook()
+    metrics = Metrics(settings.peers)
+    supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
+    filing = Filing(
+        spool,
+        Follower(spool, reader, ledger.intake, index),
+        Settler(
+            ledger.settling,
+            reader,
+            book,
+            compile_rules(settings),
+            Timing(settings.settle.quiet_s, settings.settle.release_s),
+        ),
+        ledger,
+        attempts=settings.jobs.attempts,
+        pid=os.getpid(),
+        ring=supervisor.ring,
+    )
+    contexts = storage_contexts(settings.node.private_sop_classes)
+    listener = Listener(
+        settings,
+        StoreService(spool, settings, contexts, time.time),
+        [EchoService(), FindService(settings, index)],
+        [book, metrics],
+    )
+    status = Status(settings, spool, ledger, index, filing, listener, supervisor, time.time())
+    metrics.read_from(status.facts)
+    signs = signs_app(status.checks(), metrics, status.is_alive)
+    control = control_app(status=status.facts, sql=index.sql, events=_events(ledger))
+    servers = (
+        Server.on_port(signs, settings.http.host, settings.http.port),
+        Server.on_socket(control, data_dir / SOCKET_NAME),
+    )
+    notifier = (
+        Notifier(settings.mqtt, ledger.outbox, settings.node.ae_title) if settings.mqtt else None
+    )
+    return Front(spool, ledger, index, filing, listener, supervisor, servers, notifier)
+
+
+def _events(ledger: Ledger) -> Callable[[int, int], list[dict[str, object]]]:
+    """Give the control app its events as plain facts."""
+    return lambda after, limit: [asdict(event) for event in ledger.outbox.after(after, limit)]
+
+
+def _expire(ledger: Ledger, settings: Settings) -> Callable[[str], object]:
+    """Give the supervisor what to do about a worker that died: its jobs go back at once."""
+    attempts = settings.jobs.attempts
+    return lambda owner: ledger.jobs.expire(time.time(), attempts, owner=owner)

@@ -1,0 +1,64 @@
+"""Run the front: start every part in order, wait for a signal, stop in order within 10 s."""
+
+import gc
+import signal
+import threading
+from pathlib import Path
+
+import structlog
+
+from config.model import Settings
+from node import logs
+from node.assemble import Front, assemble
+
+DRAIN_S = 4.0
+"""How long associations in flight may go on after the door closed."""
+WORKERS_S = 3.0
+FILING_S = 1.5
+NOTIFY_S = 1.0
+
+log = structlog.get_logger()
+
+
+def serve(settings: Settings, config_file: Path) -> None:
+    """Run the node until SIGTERM or SIGINT. Raises ConfigFault, StorageFault at the start."""
+    logs.configure(settings.log.level)
+    stopping = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopping.set())
+    front = assemble(settings, config_file)
+    try:
+        start(front)
+        # What was made until here lives as long as the process: the collector need not look.
+        gc.freeze()
+        log.info("ready", port=front.listener.port, workers=settings.node.workers)
+        stopping.wait()
+        log.info("stopping")
+    finally:
+        stop(front)
+    log.info("stopped")
+
+
+def start(front: Front) -> None:
+    """Start the parts so that each finds what it needs; the DICOM door opens last."""
+    front.supervisor.start()
+    front.filing.start()
+    if front.notifier is not None:
+        front.notifier.start()
+    for server in front.servers:
+        server.start()
+    front.listener.start()
+
+
+def stop(front: Front) -> None:
+    """Close the door, let what is in flight end, then end the rest; safe after a failed start."""
+    front.listener.stop(DRAIN_S)
+    front.supervisor.stop(WORKERS_S)
+    front.filing.stop(FILING_S)
+    if front.notifier is not None:
+        front.notifier.stop(NOTIFY_S)
+    for server in front.servers:
+        server.stop()
+    front.index.close()
+    front.spool.close()
+    front.ledger.close()

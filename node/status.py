@@ -1,0 +1,78 @@
+"""What the node knows of itself at a moment: for `penumbra status`, /readyz and /metrics."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+from config.model import Settings
+from node.filing import Filing
+from node.listener import Listener
+from node.supervisor import Supervisor
+from node.web.signs import Check
+from storage.index.database import Index
+from storage.ledger.ledger import Ledger
+from storage.spool.spool import Spool
+
+HUNG_AFTER_S = 30.0
+"""A loop that has not come around for so long is not alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Reads its parts when asked, and keeps nothing."""
+
+    settings: Settings
+    spool: Spool
+    ledger: Ledger
+    index: Index
+    filing: Filing
+    listener: Listener
+    supervisor: Supervisor
+    started_at: float
+    clock: Callable[[], float] = time.time
+
+    def is_alive(self) -> bool:
+        """Whether the front's loops come around."""
+        fresh = time.monotonic() - self.filing.beat_at < HUNG_AFTER_S
+        return self.filing.is_alive() and fresh and self.listener.is_alive
+
+    def checks(self) -> Mapping[str, Callable[[], Check]]:
+        """Give what /readyz asks: whether new work may be sent here."""
+        return {"door": self._door, "filing": self._filing, "disk": self._disk}
+
+    def _door(self) -> Check:
+        return Check(self.listener.is_alive, "" if self.listener.is_alive else "not listening")
+
+    def _filing(self) -> Check:
+        return Check(self.is_alive() and not self.filing.trouble, self.filing.trouble)
+
+    def _disk(self) -> Check:
+        reserve = self.settings.node.reserve_mb << 20
+        free = self.spool.free_bytes()
+        return Check(free > reserve, "" if free > reserve else f"only {free >> 20} MB are free")
+
+    def facts(self) -> dict[str, Mapping[str, object]]:
+        """Give everything that `penumbra status --json` prints."""
+        used, segments = self.spool.usage()
+        return {
+            "node": {
+                "running": True,
+                "ae_title": self.settings.node.ae_title,
+                "version": metadata.version("penumbra-node"),
+                "pid": os.getpid(),
+                "uptime_s": round(self.clock() - self.started_at, 1),
+                "port": self.listener.port,
+                "associations": self.listener.open_associations,
+                "workers": self.supervisor.pids(),
+                "trouble": self.filing.trouble,
+            },
+            **self.ledger.summary(),
+            "index": {"instances": self.index.count()},
+            "spool": {
+                "bytes": used,
+                "segments": segments,
+                "free_bytes": self.spool.free_bytes(),
+            },
+        }

@@ -1,0 +1,41 @@
+"""The table of destination kinds: a new kind is a file here and a row below."""
+
+from collections.abc import Callable, Mapping
+
+from config.model import (
+    Destination as Settings,
+)
+from config.model import (
+    DicomDestination,
+    FolderDestination,
+    ObjectStoreDestination,
+    Peer,
+    Secret,
+)
+from storage.destinations.base import Destination
+from storage.destinations.dicom import DicomPeer
+from storage.destinations.folder import Folder
+from storage.destinations.object_store import ObjectStore
+
+ReadSecret = Callable[[Secret], bytes]
+
+
+def open_destination(
+    name: str,
+    settings: Settings,
+    *,
+    peers: Mapping[str, Peer],
+    ae_title: str,
+    read_secret: ReadSecret,
+) -> Destination:
+    """Make a destination of its [destinations.NAME] table; nothing connects yet.
+
+    `ae_title` is the title under which the node calls its peers. Raises Refused when the table
+    cannot work, ConfigFault when a secret is missing.
+    """
+    if isinstance(settings, FolderDestination):
+        return Folder(name, settings)
+    if isinstance(settings, ObjectStoreDestination):
+        return ObjectStore(name, settings, read_secret)
+    assert isinstance(settings, DicomDestination)
+    return DicomPeer(name, settings, peers[settings.peer], ae_title)
