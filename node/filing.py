@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import structlog
-from storage.spool.spool import Spool
 
 from dicom.errors import Fault
 from node.settler import Settler
@@ -13,6 +12,7 @@ from node.supervisor import owner_of
 from routing.job import Job, Kind
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
+from storage.spool.spool import Spool
 
 PAUSE_S = 0.1
 """How long the loop sleeps when the log is quiet; a quiet Series settles this much later."""
@@ -67,6 +67,7 @@ class Filing:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        self._catch_up()
         while True:
             last_round = self._stopping.is_set()
             try:
@@ -80,6 +81,17 @@ class Filing:
             if last_round:
                 return
             self._spool.wait(PAUSE_S)
+
+    def _catch_up(self) -> None:
+        """Bring the index to where the ledger is; with a new index, rebuild it from the log."""
+        try:
+            records = self._follower.catch_up_index()
+        except Fault as fault:
+            self.trouble = f"{fault.code}: {fault}"
+            log.error("index behind", fault=fault.code, words=str(fault))
+            return
+        if records:
+            log.info("index caught up", records=records)
 
     def _round(self) -> None:
         moved = False

@@ -18,21 +18,21 @@ from storage.index.schema import COLUMNS, arrow_schema
 
 _SCHEMAS: Final = {table: arrow_schema(table) for table in COLUMNS}
 _GROW_SERIES: Final = """
-    UPDATE series SET number_of_series_related_instances =
-        series.number_of_series_related_instances + batch.instances
-    FROM batch WHERE series.study_instance_uid = batch.study_instance_uid
-        AND series.series_instance_uid = batch.series_instance_uid
-    RETURNING series.study_instance_uid, series.series_instance_uid"""
+    UPDATE series SET NumberOfSeriesRelatedInstances =
+        series.NumberOfSeriesRelatedInstances + batch.instances
+    FROM batch WHERE series.StudyInstanceUID = batch.StudyInstanceUID
+        AND series.SeriesInstanceUID = batch.SeriesInstanceUID
+    RETURNING series.StudyInstanceUID, series.SeriesInstanceUID"""
 _KNOWN_STUDIES: Final = """
-    SELECT study_instance_uid, modalities_in_study, sop_classes_in_study,
-        number_of_study_related_series, number_of_study_related_instances
-    FROM study WHERE study_instance_uid IN (SELECT study_instance_uid FROM batch)"""
+    SELECT StudyInstanceUID, ModalitiesInStudy, SOPClassesInStudy,
+        NumberOfStudyRelatedSeries, NumberOfStudyRelatedInstances
+    FROM study WHERE StudyInstanceUID IN (SELECT StudyInstanceUID FROM batch)"""
 _GROW_STUDIES: Final = """
-    UPDATE study SET modalities_in_study = batch.modalities_in_study,
-        sop_classes_in_study = batch.sop_classes_in_study,
-        number_of_study_related_series = batch.number_of_study_related_series,
-        number_of_study_related_instances = batch.number_of_study_related_instances
-    FROM batch WHERE study.study_instance_uid = batch.study_instance_uid"""
+    UPDATE study SET ModalitiesInStudy = batch.ModalitiesInStudy,
+        SOPClassesInStudy = batch.SOPClassesInStudy,
+        NumberOfStudyRelatedSeries = batch.NumberOfStudyRelatedSeries,
+        NumberOfStudyRelatedInstances = batch.NumberOfStudyRelatedInstances
+    FROM batch WHERE study.StudyInstanceUID = batch.StudyInstanceUID"""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def file(cursor: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
     order of the log; the first object of a Series or Study gives its attributes.
     """
     rows = [instance_row(head) for head in heads.values()]
-    added = _insert(cursor, "instance", rows, returning="sop_instance_uid")
+    added = _insert(cursor, "instance", rows, returning="SOPInstanceUID")
     new = [head for uid, head in heads.items() if uid in added]
     if not new:
         return
@@ -63,9 +63,9 @@ def file(cursor: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
         gain.instances += 1
         gain.sop_classes.add(head.instance.arrival.sop_class_uid)
     for row in _file_series(cursor, new):
-        gain = gains[str(row["study_instance_uid"])]
+        gain = gains[str(row["StudyInstanceUID"])]
         gain.series += 1
-        gain.modalities.add(str(row["modality"] or ""))
+        gain.modalities.add(str(row["Modality"] or ""))
     _file_studies(cursor, gains)
 
 
@@ -75,14 +75,14 @@ def _file_series(cursor: duckdb.DuckDBPyConnection, new: Sequence[Head]) -> list
     for head in new:
         members.setdefault((head.study_instance_uid, head.series_instance_uid), []).append(head)
     grown = {
-        "study_instance_uid": [study for study, _ in members],
-        "series_instance_uid": [series for _, series in members],
+        "StudyInstanceUID": [study for study, _ in members],
+        "SeriesInstanceUID": [series for _, series in members],
         "instances": [len(heads) for heads in members.values()],
     }
     with _batch(cursor, arrow.table(grown)):
         known = set(cursor.execute(_GROW_SERIES).fetchall())
     rows: list[Row] = [
-        {**series_row(heads[0]), "number_of_series_related_instances": len(heads)}
+        {**series_row(heads[0]), "NumberOfSeriesRelatedInstances": len(heads)}
         for key, heads in members.items()
         if key not in known
     ]
@@ -91,7 +91,7 @@ def _file_series(cursor: duckdb.DuckDBPyConnection, new: Sequence[Head]) -> list
 
 
 def _file_studies(cursor: duckdb.DuckDBPyConnection, gains: Mapping[str, _Gain]) -> None:
-    with _batch(cursor, arrow.table({"study_instance_uid": list(gains)})):
+    with _batch(cursor, arrow.table({"StudyInstanceUID": list(gains)})):
         known = {row[0]: row[1:] for row in cursor.execute(_KNOWN_STUDIES).fetchall()}
     unknown = {uid: gain for uid, gain in gains.items() if uid not in known}
     if known:
@@ -106,11 +106,11 @@ def _file_studies(cursor: duckdb.DuckDBPyConnection, gains: Mapping[str, _Gain])
 def _grown(uid: str, gain: _Gain, known: Sequence[Any] = ("", "", 0, 0)) -> Row:
     modalities, classes, series, instances = known
     return {
-        "study_instance_uid": uid,
-        "modalities_in_study": united(modalities, gain.modalities),
-        "sop_classes_in_study": united(classes, gain.sop_classes),
-        "number_of_study_related_series": series + gain.series,
-        "number_of_study_related_instances": instances + gain.instances,
+        "StudyInstanceUID": uid,
+        "ModalitiesInStudy": united(modalities, gain.modalities),
+        "SOPClassesInStudy": united(classes, gain.sop_classes),
+        "NumberOfStudyRelatedSeries": series + gain.series,
+        "NumberOfStudyRelatedInstances": instances + gain.instances,
     }
 
 

@@ -14,15 +14,15 @@ from pydicom.dataset import Dataset
 from dicom import charset, matching, moments
 from dicom.attributes import CATALOGUE, Attribute, Level
 from dicom.entity import Instance
-from storage.index.schema import folded, snake, stored
+from storage.index.schema import folded, stored
 
 Value = str | int | dt.date | dt.time | dt.datetime | None
 Row = dict[str, Value]
 
 _STORED: Final = {
-    level: tuple((one, snake(one.keyword), folded(one)) for one in stored(level)) for level in Level
+    level: tuple((one, one.keyword, folded(one)) for one in stored(level)) for level in Level
 }
-_KEPT_EMPTY: Final = frozenset({"patient_id", "issuer_of_patient_id"})
+_KEPT_EMPTY: Final = frozenset({"PatientID", "IssuerOfPatientID"})
 """Together they name a Patient, so they are "" rather than NULL where they are unknown."""
 _STUDY_UID: Final = CATALOGUE["StudyInstanceUID"]
 _SERIES_UID: Final = CATALOGUE["SeriesInstanceUID"]
@@ -63,10 +63,10 @@ class Head:
 def study_row(head: Head) -> Row:
     """Make the row of a Study, its counts at zero, from the first of its objects."""
     counts: Row = {
-        "modalities_in_study": "",
-        "sop_classes_in_study": "",
-        "number_of_study_related_series": 0,
-        "number_of_study_related_instances": 0,
+        "ModalitiesInStudy": "",
+        "SOPClassesInStudy": "",
+        "NumberOfStudyRelatedSeries": 0,
+        "NumberOfStudyRelatedInstances": 0,
     }
     return {**head.row(Level.STUDY), **head.row(Level.PATIENT), **counts}
 
@@ -74,9 +74,9 @@ def study_row(head: Head) -> Row:
 def series_row(head: Head) -> Row:
     """Make the row of a Series, its count at zero, from the first of its objects."""
     return {
-        "study_instance_uid": head.study_instance_uid,
+        "StudyInstanceUID": head.study_instance_uid,
         **head.row(Level.SERIES),
-        "number_of_series_related_instances": 0,
+        "NumberOfSeriesRelatedInstances": 0,
     }
 
 
@@ -86,11 +86,11 @@ def instance_row(head: Head) -> Row:
     arrival, location = instance.arrival, instance.location
     received_at = dt.datetime.fromtimestamp(arrival.received_at, dt.UTC)
     return {
-        "study_instance_uid": head.study_instance_uid,
-        "series_instance_uid": head.series_instance_uid,
+        "StudyInstanceUID": head.study_instance_uid,
+        "SeriesInstanceUID": head.series_instance_uid,
         **head.row(Level.IMAGE),
-        "sop_instance_uid": arrival.sop_instance_uid,
-        "sop_class_uid": arrival.sop_class_uid,
+        "SOPInstanceUID": arrival.sop_instance_uid,
+        "SOPClassUID": arrival.sop_class_uid,
         "received_at": received_at.replace(tzinfo=None),
         "calling_ae": arrival.calling_ae,
         "association": arrival.association,

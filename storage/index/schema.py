@@ -1,10 +1,10 @@
 """The tables of the index: one row per Patient, Study, Series and Instance, in plain columns.
 
-Column names are the DICOM keywords in snake case. A Study holds its Patient's attributes as its
-own first object gave them, so that Study Root needs no join. Counts are kept, not counted.
+Columns are named by DICOM keyword; what the node adds of its own is in snake case. A Study holds
+its Patient's attributes as its own first object gave them, so that Study Root needs no join.
+Counts are kept, not counted.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,15 +42,9 @@ class Column:
     suffix: str = ""
 
 
-def snake(keyword: str) -> str:
-    """Write a DICOM keyword as a column name: SOPInstanceUID as sop_instance_uid."""
-    plain = keyword.replace("IDs", "Ids").replace("SOPClasses", "SopClasses")
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", plain).lower()
-
-
 def folded(attribute: Attribute) -> str:
     """Name the column that a person name is matched in: folded, its spellings side by side."""
-    return f"{snake(attribute.keyword)}_folded"
+    return f"{attribute.keyword}_folded"
 
 
 def stored(level: Level) -> tuple[Attribute, ...]:
@@ -61,7 +55,7 @@ def stored(level: Level) -> tuple[Attribute, ...]:
 def _columns(level: Level) -> list[Column]:
     columns: list[Column] = []
     for attribute in stored(level):
-        columns.append(Column(snake(attribute.keyword), _SQL_TYPES.get(attribute.vr, "VARCHAR")))
+        columns.append(Column(attribute.keyword, _SQL_TYPES.get(attribute.vr, "VARCHAR")))
         if attribute.vr == "PN":
             columns.append(Column(folded(attribute)))
     return columns
@@ -72,7 +66,7 @@ def _keyed(columns: list[Column], *names: str, suffix: str = "NOT NULL") -> list
 
 
 _COUNT: Final = "NOT NULL DEFAULT 0"
-_PATIENT: Final = _keyed(_columns(Level.PATIENT), "patient_id", "issuer_of_patient_id")
+_PATIENT: Final = _keyed(_columns(Level.PATIENT), "PatientID", "IssuerOfPatientID")
 _PROVENANCE: Final = (
     Column("received_at", "TIMESTAMP"),
     Column("calling_ae"),
@@ -89,36 +83,36 @@ _PROVENANCE: Final = (
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "patient": tuple(_PATIENT),
     "study": (
-        *_keyed(_columns(Level.STUDY), "study_instance_uid", suffix="PRIMARY KEY"),
+        *_keyed(_columns(Level.STUDY), "StudyInstanceUID", suffix="PRIMARY KEY"),
         *_PATIENT,
-        Column("modalities_in_study"),
-        Column("sop_classes_in_study"),
-        Column("number_of_study_related_series", "BIGINT", _COUNT),
-        Column("number_of_study_related_instances", "BIGINT", _COUNT),
+        Column("ModalitiesInStudy"),
+        Column("SOPClassesInStudy"),
+        Column("NumberOfStudyRelatedSeries", "BIGINT", _COUNT),
+        Column("NumberOfStudyRelatedInstances", "BIGINT", _COUNT),
     ),
     "series": (
-        Column("study_instance_uid", suffix="NOT NULL"),
-        *_keyed(_columns(Level.SERIES), "series_instance_uid"),
-        Column("number_of_series_related_instances", "BIGINT", _COUNT),
+        Column("StudyInstanceUID", suffix="NOT NULL"),
+        *_keyed(_columns(Level.SERIES), "SeriesInstanceUID"),
+        Column("NumberOfSeriesRelatedInstances", "BIGINT", _COUNT),
     ),
     "instance": (
-        Column("study_instance_uid", suffix="NOT NULL"),
-        Column("series_instance_uid", suffix="NOT NULL"),
-        *_keyed(_columns(Level.IMAGE), "sop_instance_uid", suffix="PRIMARY KEY"),
+        Column("StudyInstanceUID", suffix="NOT NULL"),
+        Column("SeriesInstanceUID", suffix="NOT NULL"),
+        *_keyed(_columns(Level.IMAGE), "SOPInstanceUID", suffix="PRIMARY KEY"),
         *_PROVENANCE,
     ),
 }
 
 _CONSTRAINTS: Final = {
-    "patient": "PRIMARY KEY (patient_id, issuer_of_patient_id)",
-    "series": "PRIMARY KEY (study_instance_uid, series_instance_uid)",
+    "patient": "PRIMARY KEY (PatientID, IssuerOfPatientID)",
+    "series": "PRIMARY KEY (StudyInstanceUID, SeriesInstanceUID)",
 }
 _INDEXES: Final = (
-    ("study", "patient_id"),
-    ("study", "accession_number"),
-    ("series", "study_instance_uid"),
-    ("series", "series_instance_uid"),
-    ("instance", "series_instance_uid"),
+    ("study", "PatientID"),
+    ("study", "AccessionNumber"),
+    ("series", "StudyInstanceUID"),
+    ("series", "SeriesInstanceUID"),
+    ("instance", "SeriesInstanceUID"),
 )
 
 
@@ -138,8 +132,8 @@ def _objects_view() -> str:
                 picked.setdefault(column.name, f"{table}.{column.name}")
     return (
         f"CREATE VIEW objects AS SELECT {', '.join(picked.values())} FROM instance"  # noqa: S608  (our own names)
-        " JOIN series USING (study_instance_uid, series_instance_uid)"
-        " JOIN study USING (study_instance_uid)"
+        " JOIN series USING (StudyInstanceUID, SeriesInstanceUID)"
+        " JOIN study USING (StudyInstanceUID)"
     )
 
 

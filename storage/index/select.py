@@ -10,17 +10,17 @@ from typing import Final
 from dicom.attributes import Attribute, Level
 from dicom.matching import AnyOf, Between, Criterion, Like, regex
 from dicom.query import Query
-from storage.index.schema import TABLES, folded, snake
+from storage.index.schema import TABLES, folded
 
 _UIDS: Final = {"StudyInstanceUID": Level.STUDY, "SeriesInstanceUID": Level.SERIES}
 _SAME_PATIENT: Final = (
-    "FROM study AS s WHERE s.patient_id = {0}.patient_id"
-    " AND s.issuer_of_patient_id = {0}.issuer_of_patient_id"
+    "FROM study AS s WHERE s.PatientID = {0}.PatientID"
+    " AND s.IssuerOfPatientID = {0}.IssuerOfPatientID"
 )
 _OF_PATIENT: Final = {
     "NumberOfPatientRelatedStudies": "(SELECT count(*) ",
-    "NumberOfPatientRelatedSeries": "(SELECT sum(s.number_of_study_related_series)::BIGINT ",
-    "NumberOfPatientRelatedInstances": "(SELECT sum(s.number_of_study_related_instances)::BIGINT ",
+    "NumberOfPatientRelatedSeries": "(SELECT sum(s.NumberOfStudyRelatedSeries)::BIGINT ",
+    "NumberOfPatientRelatedInstances": "(SELECT sum(s.NumberOfStudyRelatedInstances)::BIGINT ",
 }
 _MANY_STARS: Final = 4  # from here on LIKE may go back and forth; RE2 never does
 
@@ -43,7 +43,7 @@ class Statement:
         table = self._table(attribute)
         if attribute.keyword in _OF_PATIENT:
             return _OF_PATIENT[attribute.keyword] + _SAME_PATIENT.format(table) + ")"
-        return f"{table}.{snake(attribute.keyword)}"
+        return f"{table}.{attribute.keyword}"
 
     def _table(self, attribute: Attribute) -> str:
         level = attribute.level
@@ -130,8 +130,8 @@ def select(query: Query, limit: int) -> tuple[str, list[object]]:
 def _source(level: Level, tables: set[Level]) -> str:
     source = TABLES[level]
     if level is Level.IMAGE and Level.SERIES in tables:
-        source += " JOIN series USING (study_instance_uid, series_instance_uid)"
+        source += " JOIN series USING (StudyInstanceUID, SeriesInstanceUID)"
     if level.depth > Level.STUDY.depth and Level.STUDY in tables:
         own = TABLES[level]
-        source += f" JOIN study ON study.study_instance_uid = {own}.study_instance_uid"
+        source += f" JOIN study ON study.StudyInstanceUID = {own}.StudyInstanceUID"
     return source

@@ -78,7 +78,7 @@ def test_a_duplicate_never_makes_a_second_row(index: Index, entry: Make) -> None
     first = entry(1, digest="a" * 64, InstanceNumber="1")
     index.add([first, entry(1, digest="b" * 64, InstanceNumber="2")], {"seg": 2})
     index.add([entry(1, digest="c" * 64, InstanceNumber="3"), first], {"seg": 4})
-    answer = index.sql("SELECT digest, instance_number FROM instance", timeout_s=5, max_rows=9)
+    answer = index.sql("SELECT digest, InstanceNumber FROM instance", timeout_s=5, max_rows=9)
     assert answer.rows == (("a" * 64, 1),)
     assert found(index, **STUDY)[0]["NumberOfStudyRelatedInstances"] == "1"
     assert index.position() == {"seg": 4}
@@ -168,9 +168,7 @@ def test_a_wrong_value_costs_itself_only(
 def test_a_wrong_number_is_left_out(index: Index, entry: Make, number: str) -> None:
     """An IS that is no integer, or none that fits, is unknown."""
     index.add([entry(1, InstanceNumber=number, SeriesNumber=number)], {})
-    answer = index.sql(
-        "SELECT instance_number, series_number FROM objects", timeout_s=5, max_rows=9
-    )
+    answer = index.sql("SELECT InstanceNumber, SeriesNumber FROM objects", timeout_s=5, max_rows=9)
     assert answer.rows == ((None, None),)
 
 
@@ -227,7 +225,7 @@ def test_real_heads_are_indexed(index: Index) -> None:
         uids.add(texts[0])
     assert len(uids) > 60
     index.add(batch, {"s": len(batch)})
-    rows = index.sql("SELECT sop_instance_uid FROM objects", timeout_s=5, max_rows=1000).rows
+    rows = index.sql("SELECT SOPInstanceUID FROM objects", timeout_s=5, max_rows=1000).rows
     assert {row[0] for row in rows} == uids
     answer = found(
         index, PatientID="1CT1", PatientName="", StudyDate="", StudyTime="", StudyDescription=""

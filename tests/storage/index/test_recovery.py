@@ -17,8 +17,8 @@ Make = Callable[..., Entry]
 
 def counted(index: Index) -> list[int]:
     """How many Instances each Study has, by its own count and by its rows."""
-    text = """SELECT number_of_study_related_instances, count(*) FROM study
-        JOIN instance USING (study_instance_uid) GROUP BY study_instance_uid, 1"""
+    text = """SELECT NumberOfStudyRelatedInstances, count(*) FROM study
+        JOIN instance USING (StudyInstanceUID) GROUP BY StudyInstanceUID, 1"""
     rows = index.sql(text, timeout_s=5, max_rows=100).rows
     assert all(said == real for said, real in rows)
     return [said for said, _ in rows]
@@ -133,7 +133,7 @@ def test_kill_leaves_rows_and_positions_in_step(tmp_path: Path) -> None:
     reached = index.position()["seg"]
     counts = index.sql(
         "SELECT (SELECT count(*) FROM instance), (SELECT count(*) FROM study),"
-        " (SELECT sum(number_of_study_related_instances) FROM study)::BIGINT",
+        " (SELECT sum(NumberOfStudyRelatedInstances) FROM study)::BIGINT",
         timeout_s=5,
         max_rows=1,
     ).rows

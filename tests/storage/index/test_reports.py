@@ -29,8 +29,8 @@ def filled(index: Index, entry: Make) -> Index:
     [
         ("SELECT count(*) AS objects FROM objects;", ("objects",), ((5,),)),
         (
-            "WITH s AS (FROM study) SELECT study_date, hour(study_time) AS hour FROM s",
-            ("study_date", "hour"),
+            "WITH s AS (FROM study) SELECT StudyDate, hour(StudyTime) AS hour FROM s",
+            ("StudyDate", "hour"),
             ((dt.date(2024, 1, 31), 10),),
         ),
         ("VALUES (1, 'a')", ("col0", "col1"), ((1, "a"),)),
@@ -61,7 +61,7 @@ def test_too_many_rows_are_cut_off_and_it_is_said(filled: Index) -> None:
 
 FORBIDDEN = [
     "INSERT INTO position VALUES ('x', 1)",
-    "UPDATE study SET patient_id = 'x'",
+    "UPDATE study SET PatientID = 'x'",
     "DELETE FROM instance",
     "DROP TABLE instance",
     "CREATE TABLE t (a INT)",
@@ -129,9 +129,9 @@ def test_a_fault_speaks_with_the_databases_words(filled: Index) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT patient_name::INTEGER FROM study",
-        "SELECT error(patient_name) FROM study",
-        "SELECT strptime(patient_name, '%Y') FROM study",
+        "SELECT PatientName::INTEGER FROM study",
+        "SELECT error(PatientName) FROM study",
+        "SELECT strptime(PatientName, '%Y') FROM study",
     ],
 )
 def test_a_fault_never_quotes_a_row(filled: Index, text: str) -> None:

@@ -49,7 +49,7 @@ class House:
 
     def rows(self) -> list[str]:
         table = self.index.sql(
-            "SELECT sop_instance_uid FROM instance ORDER BY 1", timeout_s=5, max_rows=1000
+            "SELECT SOPInstanceUID FROM instance ORDER BY 1", timeout_s=5, max_rows=1000
         )
         return [row[0] for row in table.rows]
 
@@ -169,5 +169,5 @@ def test_a_conflict_is_in_the_spool_but_not_in_the_index(house: House):
     assert job.fault == "conflict"
     key = SeriesKey(str(first.StudyInstanceUID), str(first.SeriesInstanceUID))
     assert len(house.ledger.receipts.of_series(key)) == 1
-    table = house.index.sql("SELECT patient_id FROM study", timeout_s=5, max_rows=9)
+    table = house.index.sql("SELECT PatientID FROM study", timeout_s=5, max_rows=9)
     assert [row[0] for row in table.rows] == ["P1"]
