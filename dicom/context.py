@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AllStoragePresentationContexts
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.presentation import PresentationContext, build_context
@@ -10,14 +11,29 @@ from pynetdicom.presentation import PresentationContext, build_context
 MOST_CONTEXTS: Final = 128
 """An association proposes at most so many: their ids are the odd numbers below 256."""
 
+_NO_OBJECTS: Final = ("1.2.840.10008.1.", "1.2.840.10008.5.1.1.27")
+"""Storage commitment, the media directory, stored prints: no composite objects."""
+
 UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 
 def storage_contexts(private_sop_classes: Iterable[str] = ()) -> list[PresentationContext]:
-    """List what the node accepts: every storage SOP class, and private ones, in every syntax."""
+    """List what the node accepts: every storage SOP class, and private ones, in every syntax.
+
+    Retired classes are among them: old scanners and archives still send them.
+    """
     known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
-    wanted = [*known, *(uid for uid in private_sop_classes if uid not in known)]
+    wanted = dict.fromkeys((*known, *_composite_classes(), *private_sop_classes))
     return [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in wanted]
+
+
+def _composite_classes() -> list[str]:
+    """List the storage SOP classes that the standard ever registered (PS3.6 Annex A)."""
+    return [
+        uid
+        for uid, (name, kind, *_) in UID_dictionary.items()
+        if kind == "SOP Class" and "Storage" in name and not uid.startswith(_NO_OBJECTS)
+    ]
 
 
 def proposals(needed: Iterable[tuple[str, str]]) -> list[list[PresentationContext]]:

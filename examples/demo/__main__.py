@@ -29,6 +29,19 @@ SCRATCH = Path(".demo")
 SLICES = 60
 TIMEOUT_S = 90
 
+PROPOSE = {
+    "1.2.840.10008.1.2.1.99": "--propose-deflated",
+    "1.2.840.10008.1.2.4.50": "--propose-jpeg8",
+    "1.2.840.10008.1.2.4.51": "--propose-jpeg12",
+    "1.2.840.10008.1.2.4.70": "--propose-lossless",
+    "1.2.840.10008.1.2.4.80": "--propose-jls-lossless",
+    "1.2.840.10008.1.2.4.81": "--propose-jls-lossy",
+    "1.2.840.10008.1.2.4.90": "--propose-j2k-lossless",
+    "1.2.840.10008.1.2.4.91": "--propose-j2k-lossy",
+    "1.2.840.10008.1.2.5": "--propose-rle",
+}
+"""What DCMTK's storescu must be told per transfer syntax; uncompressed ones go without."""
+
 console = Console(highlight=False)
 
 TABLES = """
@@ -119,7 +132,8 @@ def say(words: str) -> None:
 def _material() -> Material:
     sent = gather(SCRATCH / "real")
     truth = write_phantom(SCRATCH / "phantom", slices=SLICES)
-    return Material(sent, truth, (SCRATCH / "real", SCRATCH / "phantom"))
+    folders = sorted({one.path.parent for one in sent})
+    return Material(sent, truth, (*folders, SCRATCH / "phantom"))
 
 
 def _servers(stack: contextlib.ExitStack) -> Servers:
@@ -171,10 +185,10 @@ def _send(node: Node, material: Material) -> int:
     else:
         name, acknowledged, output = "storescu", 0, ""
         for folder in material.folders:
-            # -R proposes what the files need, compressed transfer syntaxes included.
+            option = [PROPOSE[folder.name]] if folder.name in PROPOSE else []
             answer = subprocess.run(
-                [storescu, "-v", "-R", "--no-halt", "+sd", "-aet", "SCANNER", "-aec", "PENUMBRA",
-                 "127.0.0.1", str(node.port), str(folder)],
+                [storescu, "-v", *option, "--no-halt", "+sd", "-aet", "SCANNER",
+                 "-aec", "PENUMBRA", "127.0.0.1", str(node.port), str(folder)],
                 capture_output=True, text=True, timeout=300, check=False,
                 env={**os.environ, "TCP_NODELAY": "1"},
             )  # fmt: skip
@@ -229,7 +243,8 @@ def _keep(node: Node) -> None:
         f"  .venv/bin/penumbra status -c {config}\n"
         f"  .venv/bin/penumbra sql 'SELECT * FROM series' -c {config}\n"
         f"  .venv/bin/penumbra query {node.address} --aet WORKSTATION --called PENUMBRA\n"
-        f"  .venv/bin/penumbra send {node.address} {SCRATCH}/real --aet SCANNER --called PENUMBRA\n"
+        f"  .venv/bin/penumbra send {node.address} {SCRATCH}/phantom --aet SCANNER"
+        " --called PENUMBRA\n"
         f"  .venv/bin/penumbra held -c {config}\n"
         f"  curl http://127.0.0.1:{node.http_port}/metrics\n"
     )

@@ -1,6 +1,7 @@
 """Gather what the demo sends: real objects from pydicom-data and pydicom, as a scanner has them."""
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,22 @@ IDENTIFYING = (
     "OperatorsName", "InstitutionName", "InstitutionAddress", "StationName",
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
 )  # fmt: skip
+LEFT_OUT = {"explicit_VR-UN.dcm"}
+"""storescu finds no SOP UIDs where even those have the value representation UN."""
 SHORTEST = 5
 """Shorter strings turn up by chance in compressed pixel data and prove nothing."""
+NOBODY = {
+    "OFFIS",
+    "TOSHIBA",
+    "GE MEDICAL SYSTEMS",
+    "Anonymized",
+    "Modality",
+    "PATIENT",
+    "Not connected",
+    "Perfusion",
+}
+"""Values of real files that name nobody, and stand elsewhere with another meaning: the makers of
+two scanners and of a toolkit, for one, as their own institutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +50,18 @@ class Sent:
 
 
 def gather(folder: Path) -> list[Sent]:
-    """Copy every usable real object into a folder: images of CT, MR, US and SC, one per UID.
+    """Copy every usable real object into FOLDER/TRANSFER-SYNTAX: CT, MR, US and SC, one per UID.
 
     pydicom's own test files are there to break parsers. Left out are those that are no storage
     objects with UIDs, and those that repeat another's SOP Instance UID in another encoding.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     taken: dict[str, Sent] = {}
     for path in _candidates():
         found = describe(path)
         if found is None or found.sop_instance_uid in taken:
             continue
-        copy = folder / f"{len(taken):03d}.dcm"
+        copy = folder / found.transfer_syntax_uid / f"{len(taken):03d}.dcm"
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         taken[found.sop_instance_uid] = replace(found, path=copy)
     return list(taken.values())
@@ -55,9 +70,11 @@ def gather(folder: Path) -> list[Sent]:
 def describe(path: Path) -> Sent | None:
     """Read what the demo needs to know of a file; None when it is nothing to send."""
     try:
-        head = dcmread(path, stop_before_pixels=True)
-        wanted = _is_wanted(head)
-        if not wanted:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what breaks the standard is no real object
+            head = dcmread(path, stop_before_pixels=True)
+            identity = frozenset(_identity(head))
+        if not _is_wanted(head):
             return None
         return Sent(
             path,
@@ -65,7 +82,7 @@ def describe(path: Path) -> Sent | None:
             str(head.StudyInstanceUID),
             str(head.Modality),
             str(head.file_meta.TransferSyntaxUID),
-            frozenset(_identity(head)),
+            identity,
         )
     except Exception:  # noqa: BLE001  (broken on purpose; tests/node send those too)
         return None
@@ -81,13 +98,15 @@ def _candidates() -> Iterator[Path]:
     else:
         folders += [Path(next(iter(data_store.__path__)))]
     for folder in folders:
-        yield from sorted(path for path in folder.rglob("*.dcm") if path.is_file())
+        yield from sorted(path for path in folder.rglob("*.dcm") if path.name not in LEFT_OUT)
 
 
 def _is_wanted(head: FileDataset) -> bool:
     needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
     return (
         all(head.get(keyword) for keyword in needed)
+        and head.file_meta.get("MediaStorageSOPInstanceUID") == head.SOPInstanceUID
+        and not UID(head.SOPClassUID).is_retired  # storescu does not propose those
         and head.Modality in MODALITIES
         and UID(head.SOPClassUID).name.endswith("Storage")
         and "Rows" in head
@@ -99,7 +118,7 @@ def _identity(head: FileDataset) -> Iterator[str]:
         if element.keyword in IDENTIFYING:
             for value in _values(element.value):
                 if not value.startswith("1.2.840.10008."):
-                    yield from (part for part in _parts(value) if len(part) >= SHORTEST)
+                    yield from (p for p in _parts(value) if len(p) >= SHORTEST and p not in NOBODY)
 
 
 def _values(value: object) -> Iterable[str]:

@@ -1,0 +1,62 @@
+# Penumbra. Every target does its own set-up, and set-up that is done costs nothing.
+#
+#   PYTHON=python3.12 make test        the interpreter for .venv (otherwise the first that fits)
+#   PYTEST_ARGS="-k spool" make pytest only some tests
+#   KEEP=1 make demo                   leave the demo's node up, and say what to try
+#   NO_APT=1 make test                 install no Debian packages, even as root
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?=
+KEEP ?=
+NO_APT ?=
+PYTEST_ARGS ?=
+export PYTHON KEEP NO_APT
+
+BIN := .venv/bin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: setup ## the main job on real input, against real servers, in one table
+	@$(BIN)/python -m examples.demo
+
+.PHONY: test
+test: setup lint pytest ## everything that must hold: lint, types, tests
+
+.PHONY: setup
+setup: ## environments, and servers and tools that tests talk to
+	@deploy/setup-python.sh
+	@deploy/setup-triton.sh
+	@deploy/setup-peers.sh
+
+.PHONY: lint
+lint: setup ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: pytest
+pytest: setup ## the tests alone
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: format
+format: setup ## let ruff mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## remove what runs left behind; environments and var/ stay
+	rm -rf .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## remove the environments too
+	rm -rf .venv .venv-triton

@@ -1,0 +1,57 @@
+"""Load node.toml: every fault of it at once, each with its path, or frozen settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from config import files, references, words
+from config.model import Settings
+from dicom.errors import ConfigFault
+
+
+def load(path: Path) -> Settings:
+    """Read a config file with the files of conf.d beside it, and check all of it.
+
+    Relative paths in it, and the default data_dir, are taken from the config file's folder.
+    Raises ConfigFault with every problem found; none of them repeats a secret.
+    """
+    path = path.absolute()
+    merged = files.read(path)
+    if not merged.complete:
+        raise ConfigFault(merged.problems)
+    settings, problems = _validated(merged.tables)
+    problems += references.check(merged.tables, path.parent)
+    told = dict(merged.problems)
+    for place, said in problems:
+        origin = merged.origin(place)
+        told.setdefault(files.shown(place), f"{said} [{origin}]" if origin else said)
+    if told or settings is None:
+        raise ConfigFault(list(told.items()))
+    anchored: Settings = _anchored(settings, path.parent)
+    return anchored
+
+
+def _validated(
+    tables: dict[str, Any],
+) -> tuple[Settings | None, list[tuple[files.Place, str]]]:
+    try:
+        # JSON mode is strict about types, yet takes lists for tuples and text for paths.
+        return Settings.model_validate_json(json.dumps(tables), strict=True), []
+    except ValidationError as fault:
+        return None, words.explain(fault, Settings)
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    """Make every relative path in a value absolute."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, BaseModel):
+        changed = {name: _anchored(each, folder) for name, each in value}
+        return value.model_copy(update=changed)
+    if isinstance(value, dict):
+        return {key: _anchored(each, folder) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_anchored(each, folder) for each in value)
+    return value

@@ -1,0 +1,258 @@
+"""Check what one table of the config file says about another, and what no type can say.
+
+Works on the tables as they were read, whatever their shape: what has the wrong type is passed
+over here, since config/words.py reports it. So one run finds every fault of a file.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import ValidationError
+from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
+
+from config import secrets
+from config.files import Place
+from config.model import Http, Node, Secret
+from config.words import suggestion, unknown
+from dicom import ae, uid
+
+ROUTE_KEYS: Final = frozenset({"calling_ae", "called_ae"})
+"""Conditions of a rule that are no DICOM keywords (routing/rules.py knows the same)."""
+
+_BAD_TITLE: Final = (
+    "is no AE title: 1 to 16 printable ASCII characters,"
+    " no backslash, no space at either end (PS3.5 6.2)"
+)
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (compared with, not bound)
+_NO_TEXT: Final = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
+Found = Iterator[tuple[Place, str]]
+Tables = Mapping[str, Any]
+
+
+def check(tables: Tables, folder: Path) -> Found:
+    """Yield each fault as its place and words; relative paths are looked for in `folder`."""
+    for part in (_node, _peers, _destinations, _models, _rules, _mqtt):
+        yield from part(tables)
+    yield from _files(tables, folder)
+
+
+def _node(tables: Tables) -> Found:
+    node, http = _table(tables, "node"), _table(tables, "http")
+    title = node.get("ae_title")
+    if isinstance(title, str) and not ae.is_valid(title):
+        yield ("node", "ae_title"), _BAD_TITLE
+    for i, text in _texts(node.get("private_sop_classes")):
+        if not uid.is_valid(text):
+            yield ("node", "private_sop_classes", i), "is no UID (PS3.5 9.1)"
+    doors = [_door(node, Node()), _door(http, Http())]
+    hosts = {host for host, _ in doors}
+    if doors[0][1] == doors[1][1] != 0 and (len(hosts) == 1 or hosts & _EVERYWHERE):
+        yield ("http", "port"), f"is {doors[0][1]}, the same as node.port; give each its own"
+
+
+def _door(table: Tables, default: Node | Http) -> tuple[str, Any]:
+    return str(table.get("host", default.host)), table.get("port", default.port)
+
+
+def _peers(tables: Tables) -> Found:
+    for title in _table(tables, "peers"):
+        if not ae.is_valid(title):
+            yield ("peers", title), _BAD_TITLE
+
+
+def _destinations(tables: Tables) -> Found:
+    for name, destination in _tables(tables, "destinations"):
+        here = ("destinations", name)
+        kind = destination.get("kind")
+        if not name.strip():
+            yield here, "a destination needs a name"
+        if kind == "dicom":
+            yield from _dicom(tables, here, destination)
+        if kind == "object-store":
+            yield from _object_store(here, destination)
+
+
+def _dicom(tables: Tables, here: Place, destination: Tables) -> Found:
+    title, peers = destination.get("peer"), _table(tables, "peers")
+    if not isinstance(title, str):
+        return
+    if title not in peers:
+        yield (*here, "peer"), unknown(title, peers, "peer")
+        return
+    peer = peers[title]
+    for key in ("host", "port"):
+        if isinstance(peer, Mapping) and not peer.get(key):
+            yield (*here, "peer"), f"[peers.{title}] has no {key} to connect to"
+
+
+def _object_store(here: Place, destination: Tables) -> Found:
+    url, endpoint = _split(destination.get("url")), _split(destination.get("endpoint"))
+    if url is not None and (words := _bucket_words(url)):
+        yield (*here, "url"), words
+    if endpoint is not None and (endpoint.scheme not in {"http", "https"} or not endpoint.hostname):
+        yield (*here, "endpoint"), "must be http://host:port or https://host:port"
+    elif endpoint is not None and (words := _plain_words(endpoint)):
+        yield (*here, "endpoint"), words
+    pair = {"access_key", "secret_key"}
+    if len(alone := pair & destination.keys()) == 1:
+        (other,) = pair - alone
+        yield (*here, other), f"is missing beside {alone.pop()}"
+
+
+def _bucket_words(url: SplitResult) -> str:
+    if url.scheme == "file":
+        from_root = not url.netloc and len(url.path) > 1
+        return "" if from_root else "must name a folder from the root: file:///folder"
+    if not url.netloc:
+        return "names no bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+    return _plain_words(url)
+
+
+def _models(tables: Tables) -> Found:
+    for name, model in _tables(tables, "models"):
+        for i, text in _texts(model.get("endpoints")):
+            host, _, port = text.rpartition(":")
+            if not host or "/" in text or not port.isascii() or not port.isdigit():
+                yield ("models", name, "endpoints", i), "must be host:port, Triton's gRPC port"
+
+
+def _rules(tables: Tables) -> Found:
+    rules = tables.get("rules")
+    first: dict[str, int] = {}
+    for i, rule in enumerate(rules if isinstance(rules, list) else ()):
+        if not isinstance(rule, Mapping):
+            continue
+        name = rule.get("name")
+        if isinstance(name, str):
+            if not name.strip():
+                yield ("rules", i, "name"), "a rule needs a name"
+            elif first.setdefault(name, i) != i:
+                yield ("rules", i, "name"), f"is the name of rules[{first[name]}] too"
+        yield from _targets(tables, ("rules", i), rule)
+        yield from _purpose(("rules", i), rule)
+        yield from _conditions(("rules", i, "when"), rule.get("when"))
+
+
+def _targets(tables: Tables, here: Place, rule: Tables) -> Found:
+    for key, kind in (("send", "destination"), ("infer", "model"), ("results_to", "destination")):
+        known = _table(tables, f"{kind}s")
+        seen: set[str] = set()
+        for i, name in _texts(rule.get(key)):
+            if name not in known:
+                yield (*here, key, i), unknown(name, known, kind)
+            elif name in seen:
+                yield (*here, key, i), f"{name!r} is there twice"
+            seen.add(name)
+    profile, profiles = rule.get("profile"), _table(tables, "profiles")
+    if isinstance(profile, str) and profile not in profiles:
+        yield (*here, "profile"), unknown(profile, profiles, "profile")
+
+
+def _purpose(here: Place, rule: Tables) -> Found:
+    infers, results = rule.get("infer"), rule.get("results_to")
+    if infers and not results:
+        yield (*here, "results_to"), "is missing: name where the results of infer shall go"
+    if results and not infers:
+        yield (*here, "results_to"), "has nothing to send: the rule has no infer"
+    if not infers and not rule.get("send") and not results:
+        yield here, "does nothing: give it send, or infer and results_to"
+
+
+def _conditions(here: Place, when: Any) -> Found:
+    for key, wanted in when.items() if isinstance(when, Mapping) else ():
+        if wanted == []:
+            yield (*here, key), "is an empty list, which nothing matches"
+        if key in ROUTE_KEYS:
+            continue
+        tag = tag_for_keyword(key)
+        if tag is None:
+            near = suggestion(key, [*ROUTE_KEYS, *keyword_dict]) or "take one from PS3.6"
+            yield (*here, key), f"is no DICOM keyword, calling_ae or called_ae; {near}"
+        elif dictionary_VR(tag).split()[0] in _NO_TEXT:
+            yield (*here, key), f"has no text to compare (VR {dictionary_VR(tag)})"
+
+
+def _mqtt(tables: Tables) -> Found:
+    mqtt = _table(tables, "mqtt")
+    url = _split(mqtt.get("url"))
+    if url is not None and not url.hostname:
+        yield ("mqtt", "url"), "names no host: mqtt://host:1883 or mqtts://host:8883"
+    elif url is not None and url.path.strip("/"):
+        yield ("mqtt", "url"), "must end after the port; the topic is a key of its own"
+    elif url is not None and (words := _plain_words(url)):
+        yield ("mqtt", "url"), words
+    topic = mqtt.get("topic")
+    if isinstance(topic, str) and (not topic.strip("/") or set(topic) & set("+#\0")):
+        yield ("mqtt", "topic"), "must not be empty, and must not hold + or #"
+    elif isinstance(topic, str) and topic != topic.strip("/"):
+        yield ("mqtt", "topic"), "must not begin or end with /"
+    if "password" in mqtt and "username" not in mqtt:
+        yield ("mqtt", "username"), "is missing beside password"
+    if "ca_file" in mqtt and url is not None and url.scheme == "mqtt":
+        yield ("mqtt", "ca_file"), "is of no use without TLS: begin the url with mqtts://"
+
+
+def _files(tables: Tables, folder: Path) -> Found:
+    places: list[Place] = [("mqtt", "password")]
+    for name, _ in _tables(tables, "destinations"):
+        places += [("destinations", name, key) for key in ("access_key", "secret_key")]
+    places += [("profiles", name, "key") for name, _ in _tables(tables, "profiles")]
+    for place in places:
+        try:
+            secret = Secret.model_validate(_at(tables, place))
+        except ValidationError:
+            continue  # absent, or of a wrong shape, which is told elsewhere
+        if words := secrets.problem(secret, folder):
+            yield (*place, "file" if secret.env is None else "env"), words
+    ca_file = _at(tables, ("mqtt", "ca_file"))
+    if isinstance(ca_file, str) and not _is_file(folder / ca_file):
+        yield ("mqtt", "ca_file"), f"there is no file {folder / ca_file}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _plain_words(url: SplitResult) -> str:
+    if "@" in url.netloc:
+        return "holds a user or a password; these are keys of their own"
+    return "must not have ? or #" if url.query or url.fragment else ""
+
+
+def _split(text: Any) -> SplitResult | None:
+    """Take a URL apart: None for what is no text, all empty for what is no URL."""
+    if not isinstance(text, str):
+        return None
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return url
+
+
+def _at(tables: Tables, place: Place) -> Any:
+    found: Any = tables
+    for part in place:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _table(tables: Tables, key: str) -> Tables:
+    found = tables.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _tables(tables: Tables, key: str) -> Iterator[tuple[str, Tables]]:
+    return ((name, each) for name, each in _table(tables, key).items() if isinstance(each, Mapping))
+
+
+def _texts(value: Any) -> Iterator[tuple[int, str]]:
+    listed = value if isinstance(value, list) else ()
+    return ((i, each) for i, each in enumerate(listed) if isinstance(each, str))

@@ -1,0 +1,61 @@
+"""`penumbra check`: tell everything that is wrong with a config file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from node.options import config_option
+
+if TYPE_CHECKING:
+    from config.model import Settings
+
+
+@click.command()
+@config_option
+def command(config_file: Path) -> None:
+    """Check a config file, the files of conf.d beside it, and the secrets that they name.
+
+    Tells every fault at once, each with its path, and ends with exit status 78; or with 0 and
+    one line about what the file sets up. Nothing is started, and nobody is called.
+
+    \b
+    Example:
+      penumbra check -c node.toml
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+    from config.load import load
+
+    settings = load(config_file)
+    compile_profiles(settings)
+    click.echo(f"{config_file} is sound: {summary(settings)}")
+
+
+def compile_profiles(settings: "Settings") -> None:
+    """Compile each profile with its key. Raises ConfigFault with the faults of all of them."""
+    from config import secrets
+    from deid.profile import compile_profile
+    from dicom.errors import ConfigFault
+
+    problems: list[tuple[str, str]] = []
+    for name, profile in settings.profiles.items():
+        try:
+            compile_profile(name, profile, secrets.read(profile.key))
+        except ConfigFault as fault:
+            problems += fault.problems
+    if problems:
+        raise ConfigFault(problems)
+
+
+def summary(settings: "Settings") -> str:
+    """Say in one line what a node with these settings does."""
+    node = settings.node
+    parts = [f"{node.ae_title} on {node.host}:{node.port}"]
+    for kind in ("peers", "destinations", "profiles", "models", "rules"):
+        count = len(getattr(settings, kind))
+        parts.append(f"{count} {kind if count != 1 else kind[:-1]}")
+    parts.append(f"events to {settings.mqtt.url}" if settings.mqtt else "no events")
+    if not node.accept_unknown_callers and not any(
+        "store" in peer.may for peer in settings.peers.values()
+    ):
+        parts.append("nobody may send to it yet")
+    return ", ".join(parts)

@@ -1,0 +1,126 @@
+"""`penumbra status`: what the node received, owes and holds."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.options import config_option
+
+if TYPE_CHECKING:
+    from config.model import Settings
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(config_file: Path, *, as_json: bool) -> None:
+    """Show what the node received, what it owes, what it holds, and how much room is left.
+
+    A running node answers itself; otherwise the ledger is read, and the first line says that no
+    node runs.
+
+    \b
+    Examples:
+      penumbra status -c node.toml
+      penumbra status --json | jq .jobs.held
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+    import json
+
+    from config.load import load
+
+    facts = read(load(config_file))
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        print_table(facts)
+
+
+def read(settings: "Settings") -> dict[str, Any]:
+    """Ask the running node, or count in the ledger where none runs."""
+    from dicom.errors import Unreachable
+    from node.control_client import SOCKET_NAME, ControlClient
+    from storage.ledger.ledger import summary
+
+    try:
+        return ControlClient(settings.node.data_dir / SOCKET_NAME).status()
+    except Unreachable as fault:
+        node = {"running": False, "ae_title": settings.node.ae_title, "trouble": str(fault)}
+        return {"node": node, **(summary(settings.node.data_dir) or {})}
+
+
+def print_table(facts: Mapping[str, Any]) -> None:
+    """Print the facts for people."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    for name, words in lines(facts):
+        wrong = (name == "held" and not words.startswith("0 ")) or name == "trouble"
+        table.add_row(name, Text(words, style="red" if wrong else ""))
+    Console().print(table)
+
+
+def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say the facts in words: a name and a sentence each; what is not known is left out."""
+    node = facts["node"]
+    yield "node", _node(node)
+    if node.get("trouble"):
+        yield "trouble", str(node["trouble"])
+    if received := facts.get("received"):
+        words = ", ".join(
+            _count(received.get(key), key) for key in ("instances", "series", "studies")
+        )
+        settling = received.get("open_series")
+        yield "received", words + (f"; {settling} series not complete yet" if settling else "")
+    if jobs := facts.get("jobs"):
+        states = ("waiting", "running", "done", "dropped")
+        yield "jobs", ", ".join(f"{jobs.get(state, 0)} {state}" for state in states)
+        held = jobs.get("held", 0)
+        yield "held", f"{held} jobs: penumbra held" if held else "0 jobs"
+    if receipts := facts.get("receipts"):
+        yield "proven", _count(receipts.get("instances"), "instances") + " at destinations"
+    if spool := facts.get("spool"):
+        room = f"{_size(spool['bytes'])} in {spool['segments']} segments"
+        yield "spool", f"{room}, {_size(spool['free_bytes'])} free"
+    if index := facts.get("index"):
+        lag = index.get("lag_records")
+        yield (
+            "index",
+            _count(index.get("instances"), "instances") + (f", {lag} behind" if lag else ""),
+        )
+    if events := facts.get("events"):
+        yield "events", f"last {events['last_id']}, {events['unpublished']} not published"
+
+
+def _node(node: Mapping[str, Any]) -> str:
+    if not node["running"]:
+        return f"{node['ae_title']} is not running"
+    words = f"{node['ae_title']} {node['version']}, up {_time(node['uptime_s'])}, pid {node['pid']}"
+    if "port" in node:
+        words += f", port {node['port']}, {node.get('associations', 0)} associations"
+    return words
+
+
+def _count(count: object, name: str) -> str:
+    singular = {"instances": "instance", "studies": "study"}.get(name, name)
+    return f"{count if isinstance(count, int) else 0} {singular if count == 1 else name}"
+
+
+def _time(seconds: float) -> str:
+    minutes, s = divmod(int(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    return f"{days} d {h} h" if days else f"{h} h {m} min" if h else f"{m} min {s} s"
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"

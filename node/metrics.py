@@ -1,0 +1,147 @@
+"""Count what the node does, for Prometheus; no patient data, and peers by AE title only.
+
+Counters are moved by the association they speak of. Gauges are read from the node's own facts,
+those that `penumbra status` prints, at the moment of a scrape.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from dicom.errors import Fault
+from node.admission import AssociationFacts, AssociationRequest, Reject
+from node.conversation import Ending
+
+Facts = Mapping[str, Mapping[str, object]]
+"""Plain facts by section and key, as `penumbra status --json` prints them."""
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+UNKNOWN: Final = "unknown"
+"""The label of every AE title that is not among the configured peers."""
+
+_GAUGES: Final = (
+    ("node", "uptime_s", "penumbra_uptime_seconds", "Time since the start."),
+    ("node", "associations", "penumbra_associations_open", "Associations open now."),
+    ("received", "instances", "penumbra_instances", "Instances in the ledger."),
+    ("received", "series", "penumbra_series", "Series in the ledger."),
+    ("received", "open_series", "penumbra_series_open", "Series not complete yet."),
+    ("received", "studies", "penumbra_studies", "Studies in the ledger."),
+    ("receipts", "instances", "penumbra_receipts", "Instances proven at a destination."),
+    ("spool", "bytes", "penumbra_spool_bytes", "Size of the spool."),
+    ("spool", "segments", "penumbra_spool_segments", "Files of the spool."),
+    ("spool", "free_bytes", "penumbra_spool_free_bytes", "Room on the spool's disk."),
+    ("index", "instances", "penumbra_index_instances", "Instances that can be found."),
+    ("index", "lag_records", "penumbra_index_lag_records", "Stored, not yet indexed."),
+    ("events", "unpublished", "penumbra_events_unpublished", "Events no broker has yet."),
+)
+_REASONS: Final = {
+    (1, 3): "calling AE title unknown",
+    (1, 7): "called AE title unknown",
+    (3, 2): "too many associations",
+}
+_SECONDS: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+
+
+class Metrics:
+    """The node's numbers, in a registry of their own. Watches associations (AssociationWatcher)."""
+
+    def __init__(self, peers: Collection[str]) -> None:
+        self._peers = frozenset(peers)
+        self._registry = CollectorRegistry()
+        self._opened = self._counter("associations", "Associations accepted.", "peer")
+        self._rejected = self._counter("associations_rejected", "Associations rejected.", "reason")
+        self._closed = self._counter("associations_closed", "How they ended.", "peer", "outcome")
+        self._objects = self._counter("objects", "C-STORE answers by status.", "peer", "status")
+        self._bytes = self._counter("received_bytes", "Dataset bytes stored.", "peer")
+        self._seconds = self._histogram("association_seconds", "Length of associations.", "peer")
+        self._jobs = self._histogram("job_seconds", "Length of attempts.", "kind", "outcome")
+        self._facts = _FactsCollector()
+        self._registry.register(self._facts)
+        ProcessCollector(namespace="penumbra", registry=self._registry)
+
+    def read_from(self, facts: Callable[[], Facts]) -> None:
+        """Take the gauges from here at each scrape."""
+        self._facts.source = facts
+
+    def render(self) -> bytes:
+        """Write everything as OpenMetrics text, of CONTENT_TYPE."""
+        text: bytes = generate_latest(self._registry)  # type: ignore[no-untyped-call]  # theirs
+        return text
+
+    def on_opened(self, association: AssociationFacts) -> None:
+        """Count an accepted association."""
+        self._opened.labels(self._peer(association.calling_ae)).inc()
+
+    def on_stored(self, association: AssociationFacts, status: int, size_bytes: int) -> None:
+        """Count an answered C-STORE, and its bytes where it was stored."""
+        peer = self._peer(association.calling_ae)
+        self._objects.labels(peer, f"0x{status:04X}").inc()
+        if status == 0:
+            self._bytes.labels(peer).inc(size_bytes)
+
+    def on_closed(self, association: AssociationFacts, ending: Ending) -> None:
+        """Count how an association ended, and how long it took."""
+        peer = self._peer(association.calling_ae)
+        self._closed.labels(peer, str(ending.outcome)).inc()
+        self._seconds.labels(peer).observe(ending.seconds)
+
+    def on_rejected(self, request: AssociationRequest, verdict: Reject) -> None:
+        """Count a rejected association by its reason (PS3.8 Table 9-21)."""
+        del request  # whoever can reach the port chooses its titles: they are no labels
+        reason = _REASONS.get((int(verdict.source), verdict.reason), "other")
+        self._rejected.labels(reason).inc()
+
+    def on_job(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count one attempt at a job: "done", "postponed" or "held", and how long it took."""
+        self._jobs.labels(kind, outcome).observe(seconds)
+
+    def _peer(self, title: str) -> str:
+        return title if title in self._peers else UNKNOWN
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(name, words, labels, namespace="penumbra", registry=self._registry)
+
+    def _histogram(self, name: str, words: str, *labels: str) -> Histogram:
+        return Histogram(
+            name, words, labels, namespace="penumbra", registry=self._registry, buckets=_SECONDS
+        )
+
+
+class _FactsCollector(Collector):
+    """Turns facts into gauges; facts that cannot be read are told by a gauge of their own."""
+
+    def __init__(self) -> None:
+        self.source: Callable[[], Facts] = dict
+
+    def describe(self) -> list[Metric]:
+        """Name nothing ahead: registering shall not read the ledger."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the facts, once a scrape."""
+        facts: Facts = {}
+        readable = 1.0
+        try:
+            facts = self.source()
+        except Fault:
+            readable = 0.0
+        yield _gauge("penumbra_facts_readable", "Whether the ledger answers.", {"": readable})
+        for section, key, name, words in _GAUGES:
+            value = facts.get(section, {}).get(key)
+            if isinstance(value, (int, float)):
+                yield _gauge(name, words, {"": value})
+        jobs = facts.get("jobs", {})
+        counts = {state: count for state, count in jobs.items() if isinstance(count, int)}
+        if counts:
+            yield _gauge("penumbra_jobs", "Jobs by state.", counts, "state")
+
+
+def _gauge(name: str, words: str, values: Mapping[str, float], label: str = "") -> Metric:
+    gauge = Metric(name, words, "gauge")
+    for key, value in values.items():
+        gauge.add_sample(name, {label: key} if label else {}, value)
+    return gauge

@@ -1,0 +1,120 @@
+"""config/example.toml and docs/configuration.md say what config/model.py says."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from config import model
+from config.load import load
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "config" / "example.toml").read_text("utf-8")
+PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+WHOLE = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
+"""The example with every commented-out key taken in."""
+
+SECTIONS = {
+    "[node]": model.Node, "[http]": model.Http, "[settle]": model.Settle, "[jobs]": model.Jobs,
+    "[log]": model.Log, "[peers.TITLE]": model.Peer, "[profiles.NAME]": model.Profile,
+    "[models.NAME]": model.Model, "[[rules]]": model.Rule, "[mqtt]": model.Mqtt,
+}  # fmt: skip
+KINDS = get_args(get_args(model.Destination)[0])
+
+
+def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
+    """Each table of the whole example beside its model."""
+    whole = tomllib.loads(WHOLE)
+    for name in ("node", "http", "settle", "jobs", "log", "mqtt"):
+        yield SECTIONS[f"[{name}]"], whole[name]
+    for name, kind in (("peers", model.Peer), ("profiles", model.Profile), ("models", model.Model)):
+        (table,) = whole[name].values()
+        yield kind, table
+    for kind in KINDS:
+        (tag,) = get_args(kind.model_fields["kind"].annotation)
+        yield kind, next(each for each in whole["destinations"].values() if each["kind"] == tag)
+    yield model.Rule, whole["rules"][0]
+
+
+TABLES = [pytest.param(*pair, id=pair[0].__name__) for pair in _tables()]
+
+
+def test_the_example_loads_as_it_stands(tmp_path):
+    """Copied unchanged, the example is a config file in which everything has its default."""
+    (tmp_path / "node.toml").write_text(EXAMPLE)
+    loaded = load(tmp_path / "node.toml")
+    at_home = loaded.node.model_copy(update={"data_dir": Path("var")})
+    assert loaded.model_copy(update={"node": at_home}) == model.Settings()
+
+
+def test_the_whole_example_loads(tmp_path, monkeypatch):
+    """With every commented-out key taken in, and the secrets it names, the example loads too."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    for name in ("research.key", "mqtt.password", "ca.pem"):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "node.toml").write_text(WHOLE)
+    loaded = load(tmp_path / "node.toml")
+    assert loaded.rules
+    assert {destination.kind for destination in loaded.destinations.values()} == {
+        "folder", "object-store", "dicom",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "table"), TABLES)
+def test_every_key_is_in_the_example(kind, table):
+    """The example shows each key of each table, and no other."""
+    assert set(table) == set(kind.model_fields)
+
+
+@pytest.mark.parametrize(("kind", "table"), TABLES)
+def test_every_default_in_the_example_is_the_default(kind, table):
+    """A key with a default shows it; one that is required, unset or a list may show an example."""
+    for name, field in kind.model_fields.items():
+        if field.is_required() or field.default in (None, ()) or field.default_factory:
+            continue
+        default = str(field.default) if isinstance(field.default, Path) else field.default
+        assert table[name] == default, name
+
+
+def test_every_section_is_in_the_example():
+    """The example shows each table of the model."""
+    assert set(tomllib.loads(WHOLE)) == set(model.Settings.model_fields)
+
+
+def _rows(text: str) -> dict[str, str]:
+    """The keys of a page's tables, each with its default as the page writes it."""
+    return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.MULTILINE))
+
+
+def _section(kind: type[BaseModel]) -> str:
+    if kind in KINDS:
+        (tag,) = get_args(kind.model_fields["kind"].annotation)
+        after = PAGE.split(f'With `kind = "{tag}"`')[1]
+        return re.split(r"^With |^## ", after, flags=re.MULTILINE)[0]
+    (title,) = (title for title, each in SECTIONS.items() if each is kind)
+    return PAGE.split(f"\n## {title}")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("kind", [*SECTIONS.values(), *KINDS], ids=lambda kind: kind.__name__)
+def test_the_page_lists_every_key_with_its_default(kind):
+    """docs/configuration.md has a row for each key and no other, with the model's default."""
+    rows = _rows(_section(kind))
+    assert set(rows) == set(kind.model_fields)
+    for name, field in kind.model_fields.items():
+        shown = rows[name].strip("`")
+        if field.is_required():
+            assert shown == "required", name
+        elif field.default is None:
+            assert shown == "none", name
+        else:
+            default = field.get_default(call_default_factory=True)
+            default = str(default) if isinstance(default, Path) else default
+            default = list(default) if isinstance(default, tuple) else default
+            shown_value = {} if shown == "{}" else tomllib.loads(f"x = {shown}")["x"]
+            assert shown_value == default, name

@@ -1,0 +1,140 @@
+"""Each outside package has a home: the few files that know it and its exceptions."""
+
+import ast
+import re
+import sys
+import tomllib
+from fnmatch import fnmatchcase
+
+import pytest
+
+ANYWHERE = ["*"]
+HOMES = {
+    "aiomqtt": ["node/notify.py"],
+    "anyio": ["node/web/*"],
+    "click": ["node/cli.py", "node/options.py", "node/commands/*"],
+    "cryptography": ["deid/pseudonym.py", "deid/vault.py"],
+    "duckdb": ["storage/index/*"],
+    "grpc": ["ai/triton.py"],
+    "highdicom": ["ai/report/*"],
+    "httpx": ["node/control_client.py"],
+    "numpy": ["ai/*", "deid/pixels.py"],
+    "obstore": ["storage/destinations/object_store.py"],
+    "prometheus_client": ["node/metrics.py"],
+    "paho": ["node/notify.py"],
+    "pyarrow": ["storage/index/*", "storage/lake.py"],
+    "pydantic": ["config/*", "node/web/*"],
+    "pydantic_core": ["config/*"],
+    "pydicom": ANYWHERE,
+    "pynetdicom": [
+        "dicom/context.py",
+        "dicom/scu.py",
+        "node/acceptor.py",
+        "node/exchange.py",
+        "node/lane.py",
+        "node/listener.py",
+        "node/services/*",
+    ],
+    "rich": ["node/commands/*"],
+    "sqlalchemy": ["storage/ledger/*"],
+    "starlette": ["node/web/*"],
+    "structlog": ANYWHERE,
+    "tritonclient": ["ai/triton.py"],
+    "uvicorn": ["node/web/*"],
+}
+"""Where each outside package may be imported. A new package: a row here, a line in
+pyproject.toml, and a row with the reason in docs/decisions/0005."""
+
+BROUGHT_ALONG = {
+    "anyio": "starlette",
+    "grpc": "tritonclient",
+    "paho": "aiomqtt",
+    "pydantic_core": "pydantic",
+}
+"""Packages that show through the one that cannot do without them."""
+
+FOR_TYPES_ONLY = {"_typeshed"}
+IMPORTED_AS = {"prometheus-client": "prometheus_client"}
+LOADED_BY_TRITON = "ai/serving/*"
+"""Files that run in the server's environment, with its own packages."""
+
+
+def outside(source, ours):
+    """List the outside packages that a file imports, with line numbers."""
+    for node in ast.walk(source.tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        for name in names:
+            package = name.partition(".")[0]
+            if package not in ours | sys.stdlib_module_names | FOR_TYPES_ONLY:
+                yield package, node.lineno
+
+
+def faults(source, ours):
+    """Say which outside packages a file imports away from their homes."""
+    for package, line in outside(source, ours):
+        homes = HOMES.get(package, [])
+        if not any(fnmatchcase(str(source.path), home) for home in homes):
+            yield (
+                f"{source.path}:{line} imports {package}, whose home is"
+                f" {', '.join(homes) or 'nowhere yet'}: use what the home offers, or add to HOMES"
+            )
+
+
+def dependencies(pyproject):
+    """List the packages that an installation brings, as they are imported."""
+    for requirement in tomllib.loads(pyproject)["project"]["dependencies"]:
+        name = re.match(r"[A-Za-z0-9_.-]+", requirement)[0]
+        yield IMPORTED_AS.get(name, name)
+
+
+@pytest.fixture(scope="module")
+def ours(product):
+    return {source.path.parts[0] for source in product}
+
+
+@pytest.fixture(scope="module")
+def checked(product):
+    return [source for source in product if not fnmatchcase(str(source.path), LOADED_BY_TRITON)]
+
+
+def test_outside_packages_stay_at_home(checked, ours):
+    """Every import of an outside package stands in one of that package's homes."""
+    found = [fault for source in checked for fault in faults(source, ours)]
+    assert not found, "\n".join(found)
+
+
+def test_every_dependency_is_used(checked, ours, root):
+    """What pyproject.toml makes everybody install is imported somewhere."""
+    used = {package for source in checked for package, _ in outside(source, ours)}
+    unused = set(dependencies((root / "pyproject.toml").read_text())) - used
+    assert not unused, f"no file imports {', '.join(sorted(unused))}: drop it from pyproject.toml"
+
+
+def test_every_import_is_a_dependency(root):
+    """What has a home is also installed: by name, or by a dependency that cannot do without it."""
+    listed = set(dependencies((root / "pyproject.toml").read_text()))
+    missing = {BROUGHT_ALONG.get(package, package) for package in HOMES} - listed
+    assert not missing, f"pyproject.toml does not name {', '.join(sorted(missing))}"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("node/run.py", "import duckdb"),
+        ("deid/walk.py", "def f():\n    from obstore.store import S3Store"),
+        ("ai/pool.py", "import requests"),
+    ],
+)
+def test_the_check_of_homes_can_fail(make_source, path, text):
+    """An import away from home, or of a package that has none, is found."""
+    assert len(list(faults(make_source(path, text), {"ai", "deid", "node"}))) == 1
+
+
+def test_the_check_of_dependencies_reads_names():
+    """A requirement's extras, bounds and spelling do not hide its import name."""
+    text = '[project]\ndependencies = ["tritonclient[grpc]>=2.60", "prometheus-client>=0.2,<1"]'
+    assert list(dependencies(text)) == ["tritonclient", "prometheus_client"]
