@@ -14,6 +14,25 @@ MOST_CONTEXTS: Final = 128
 _NO_OBJECTS: Final = ("1.2.840.10008.1.", "1.2.840.10008.5.1.1.27")
 """Storage commitment, the media directory, stored prints: no composite objects."""
 
+_NO_ENCODINGS: Final = frozenset(
+    {"1.2.840.10008.1.2.6.1", "1.2.840.10008.1.2.6.2", "1.2.840.10008.1.20"}
+)
+"""MIME, XML, Papyrus: registered as transfer syntaxes, but no dataset is encoded so."""
+
+TRANSFER_SYNTAXES: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys(
+        (
+            *ALL_TRANSFER_SYNTAXES,
+            *(
+                uid
+                for uid, (_, kind, *_) in UID_dictionary.items()
+                if kind == "Transfer Syntax" and uid not in _NO_ENCODINGS
+            ),
+        )
+    )
+)
+"""Every transfer syntax of PS3.6 Table A-1, retired ones too: what is not decoded needs no codec."""
+
 UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 
@@ -24,7 +43,7 @@ def storage_contexts(private_sop_classes: Iterable[str] = ()) -> list[Presentati
     """
     known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
     wanted = dict.fromkeys((*known, *_composite_classes(), *private_sop_classes))
-    return [build_context(uid, ALL_TRANSFER_SYNTAXES) for uid in wanted]
+    return [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in wanted]
 
 
 def _composite_classes() -> list[str]:

@@ -97,6 +97,19 @@ def parse_command(context_id: int, encoded: bytes) -> Command:
 
     Raises ProtocolFault when it breaks off or lacks its command field.
     """
+    elements = _elements(encoded)
+    return Command(
+        context_id,
+        _number(elements, 0x0100),
+        _number(elements, 0x0110, _number(elements, 0x0120, 0)),
+        _uid(elements, 0x0002),
+        _uid(elements, 0x1000),
+        _number(elements, 0x0800) != NO_DATASET,
+        encoded,
+    )
+
+
+def _elements(encoded: bytes) -> dict[int, bytes]:
     elements: dict[int, bytes] = {}
     offset = 0
     while offset < len(encoded):
@@ -108,15 +121,7 @@ def parse_command(context_id: int, encoded: bytes) -> Command:
             raise ProtocolFault(f"command set cannot be read at ({group:04X},{element:04X})")
         elements[element] = encoded[offset : offset + length]
         offset += length
-    return Command(
-        context_id,
-        _number(elements, 0x0100),
-        _number(elements, 0x0110, _number(elements, 0x0120, 0)),
-        _uid(elements, 0x0002),
-        _uid(elements, 0x1000),
-        _number(elements, 0x0800) != NO_DATASET,
-        encoded,
-    )
+    return elements
 
 
 def _number(elements: dict[int, bytes], element: int, default: int | None = None) -> int:
@@ -130,6 +135,29 @@ def _number(elements: dict[int, bytes], element: int, default: int | None = None
 
 def _uid(elements: dict[int, bytes], element: int) -> str:
     return elements.get(element, b"").decode("ascii", "replace").strip("\0 ")
+
+
+def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """Write the command set of a C-STORE-RQ of medium priority (PS3.7 9.3.1.1).
+
+    Raises UnicodeEncodeError when a UID is not ASCII.
+    """
+    body = b"".join(
+        (
+            _element(0x0002, sop_class_uid.encode("ascii"), b"\0"),
+            _element(0x0100, _US.pack(C_STORE_RQ)),
+            _element(0x0110, _US.pack(message_id)),
+            _element(0x0700, _US.pack(0)),
+            _element(0x0800, _US.pack(1)),
+            _element(0x1000, sop_instance_uid.encode("ascii"), b"\0"),
+        )
+    )
+    return _element(0x0000, struct.pack("<L", len(body))) + body
+
+
+def response_status(response: Command) -> int:
+    """Read the status of a response (PS3.7 C). Raises ProtocolFault when it has none."""
+    return _number(_elements(response.encoded), 0x0900)
 
 
 def store_response(request: Command, status: int, comment: str = "") -> bytes:

@@ -4,7 +4,7 @@ PS3.8 9.3. Everything that a peer may lie about is judged here before a byte is 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -16,6 +16,9 @@ ASSOCIATE_LIMIT: Final = 1 << 20
 """No honest A-ASSOCIATE-RQ is longer: 128 contexts with 60 transfer syntaxes take 0.5 MiB."""
 OVERHEAD_LIMIT: Final = 1024
 """Some senders count the maximum length per PDV, or leave headers out of it; that is forgiven."""
+
+PDU_LIMIT: Final = 1 << 20
+"""What we write is no longer, whatever a peer would take."""
 
 _HEADER: Final = struct.Struct(">BxL")
 _PDV: Final = struct.Struct(">LBB")
@@ -115,3 +118,30 @@ def command_pdus(context_id: int, command: bytes, peer_max_bytes: int) -> bytes:
         out += _PDV.pack(len(part) + 2, context_id, control)
         out += part
     return bytes(out)
+
+
+def dataset_pdus(
+    context_id: int, dataset: Sequence[memoryview], peer_max_bytes: int
+) -> Iterator[tuple[bytes, list[memoryview]]]:
+    """Cut an encoded dataset into P-DATA-TF PDUs: each its header, and views of what follows it.
+
+    Fragments have an even length, but for the last of a dataset that has not (PS3.8 9.3.1).
+    Raises ProtocolFault when the peer's maximum leaves room for nothing.
+    """
+    room = (min(peer_max_bytes, PDU_LIMIT) or PDU_LIMIT) - _PDV.size
+    room -= room % 2
+    if room < 2:
+        raise ProtocolFault(f"a maximum length of {peer_max_bytes} leaves room for nothing")
+    left = sum(len(view) for view in dataset)
+    parts: list[memoryview] = []
+    length = 0
+    for chunk in dataset:
+        start = 0
+        while start < len(chunk):
+            part = chunk[start : start + room - length]
+            parts.append(part)
+            start, length, left = start + len(part), length + len(part), left - len(part)
+            if length == room or not left:
+                header = _HEADER.pack(PduType.P_DATA, length + _PDV.size)
+                yield header + _PDV.pack(length + 2, context_id, 0 if left else 0x02), parts
+                parts, length = [], 0

@@ -1,6 +1,7 @@
 """The command `penumbra`: one file per command in node/commands, imported only when called."""
 
 import importlib
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import click
 
 COMMANDS = Path(__file__).parent / "commands"
+OWNER_ONLY = 0o077
+"""What the node writes holds patient data: only its own user may read it."""
 EX_CONFIG = 78
 EX_FAULT = 1
 
@@ -49,6 +52,7 @@ def main() -> None:
     """Run `penumbra`: a Fault becomes words on standard error and an exit status."""
     from dicom.errors import ConfigFault, Fault
 
+    os.umask(OWNER_ONLY)
     try:
         penumbra()
     except ConfigFault as fault:

@@ -4,6 +4,7 @@ Runs on the association's upper layer thread, fed by the lane with one P-DATA PD
 Faults of a C-STORE become the status that the peer hears; a broken message is a ProtocolFault.
 """
 
+import time
 import traceback
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +21,11 @@ from node.services.store import StoreService, Storing
 
 IDENTIFIER_LIMIT: Final = 1 << 20
 """Longest dataset of a message that is not a C-STORE; a query's keys take some hundred bytes."""
+
+PYNETDICOM: Final = "1.2.826.0.1.3680043.9.3811."
+"""What pynetdicom's implementation class UIDs begin with."""
+PYNETDICOM_PAUSE_S: Final = 0.005
+"""The interval at which Python's threads take turns: within it the reactor gets its turn."""
 
 log = structlog.get_logger()
 
@@ -137,8 +143,20 @@ class Exchange:
         code, words = self._refusal or (status.SUCCESS, "")
         self._note(command, code, words)
         response = store_response(command, code, words)
+        self._let_listen()
         peer_max_bytes = self._association.requestor.maximum_length or 0
         self._send(pdu.command_pdus(command.context_id, response, peer_max_bytes))
+
+    def _let_listen(self) -> None:
+        """Wait until a pynetdicom SCU can hear the answer.
+
+        Its reactor thread may still be on its way into the pause that a send asks of it, and
+        then throws an answer away; the SCU waits for its time-out and aborts. Seen with 3.0.4
+        in 1 of 200 objects; in none of 4,000 with this wait.
+        """
+        peer = str(self._association.requestor.implementation_class_uid or "")
+        if peer.startswith(PYNETDICOM):
+            time.sleep(PYNETDICOM_PAUSE_S)
 
     def _note(self, command: Command, code: int, words: str) -> None:
         facts = self._conversation.facts

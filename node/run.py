@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 
 from config.model import Settings
-from node import logs
 from node.assemble import Front, assemble
+from node.logs import configure
 
 DRAIN_S = 4.0
 """How long associations in flight may go on after the door closed."""
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 def serve(settings: Settings, config_file: Path) -> None:
     """Run the node until SIGTERM or SIGINT. Raises ConfigFault, StorageFault at the start."""
-    logs.configure(settings.log.level)
+    configure(settings.log.level)
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())

@@ -25,7 +25,7 @@ def store_all(
 ) -> list[Answer]:
     """Send over one association until all are sent or the association is gone."""
     entity = ApplicationEntity(calling_ae)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 5
     for image in images:
         context = (image.SOPClassUID, image.file_meta.TransferSyntaxUID)
         if context not in [(c.abstract_syntax, c.transfer_syntax[0]) for c in
@@ -43,4 +43,6 @@ def store_all(
     finally:
         if association.is_established:
             association.release()
+        if association.dul.socket is not None and association.dul.socket.socket is not None:
+            association.dul.socket.socket.close()  # pynetdicom leaves it open when the peer died
     return answers

@@ -6,21 +6,20 @@ import threading
 from collections.abc import Callable
 
 from ai.pipeline import Pool
-from storage.spool.reader import SpoolReader
-
 from config.model import Settings
-from node import logs
+from node.logs import configure
 from node.supervisor import owner_of
 from node.workers.handlers import HANDLERS
 from node.workers.loop import Loop
 from node.workers.workshop import Workshop
 from routing.retry import Policy
 from storage.ledger.ledger import Ledger
+from storage.spool.reader import SpoolReader
 
 
 def work(settings: Settings, *, until_eof: bool) -> None:
     """Work until SIGTERM, SIGINT, or, if asked, the end of standard input."""
-    logs.configure(settings.log.level)
+    configure(settings.log.level)
     data_dir = settings.node.data_dir
     workshop = Workshop(settings, Ledger.open(data_dir), SpoolReader(data_dir / "spool"), Pool())
     policy = Policy(settings.jobs.attempts, settings.jobs.first_wait_s)

@@ -38,6 +38,7 @@ class Node:
     table: Table = field(default_factory=lambda: Table(("a",), ((1,),)))
     fault: Exception | None = None
     happened: list[dict[str, object]] = field(default_factory=list)
+    polled: threading.Event = field(default_factory=threading.Event)
 
     def status(self) -> Mapping[str, object]:
         if self.fault:
@@ -51,6 +52,7 @@ class Node:
         return self.table
 
     def events(self, after: int, limit: int) -> Sequence[Mapping[str, object]]:
+        self.polled.set()
         return [each for each in self.happened if int(str(each["id"])) > after][:limit]
 
 
@@ -247,7 +249,8 @@ def test_many_long_polls_leave_room_for_a_question(client, node):
 def test_stop_ends_long_polls(place):
     """A node that stops answers those who wait, ends within seconds, and removes its socket."""
     answers: list[object] = []
-    server, client = Server.on_socket(_app(Node()), place), ControlClient(place)
+    node = Node()
+    server, client = Server.on_socket(_app(node), place), ControlClient(place)
     server.start()
 
     def poll() -> None:
@@ -255,7 +258,7 @@ def test_stop_ends_long_polls(place):
 
     waiting = threading.Thread(target=poll)
     waiting.start()
-    assert client.status()
+    assert node.polled.wait(5)
     began = time.monotonic()
     server.stop()
     waiting.join(5)

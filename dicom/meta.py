@@ -1,0 +1,51 @@
+"""The file meta of a Part 10 file: what it declares, and where its dataset begins (PS3.10 7.1)."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from dicom.errors import CannotUnderstand
+
+PREFIX: Final = b"DICM"
+_PREAMBLE_BYTES: Final = 128
+_SHORT: Final = struct.Struct("<HH2sH")
+_LONG: Final = struct.Struct("<L")
+_LONG_VRS: Final = frozenset({b"OB", b"OW", b"SQ", b"UN", b"UT", b"UC", b"UR"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileMeta:
+    """What the file says of itself; "" where it says nothing."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    dataset_offset: int
+
+
+def read_meta(file: bytes | memoryview) -> FileMeta:
+    """Read the file meta group at the head of a Part 10 file.
+
+    `file` may end anywhere after the group. The group's own length is not believed: elements are
+    walked. Raises CannotUnderstand when this is no Part 10 file, or its meta breaks off or names
+    no transfer syntax.
+    """
+    offset = _PREAMBLE_BYTES + len(PREFIX)
+    if bytes(file[_PREAMBLE_BYTES:offset]) != PREFIX:
+        raise CannotUnderstand("no DICOM file: the prefix is missing")
+    values: dict[int, str] = {}
+    while offset + _SHORT.size <= len(file):
+        group, element, vr, length = _SHORT.unpack_from(file, offset)
+        if group != 2:
+            break
+        start = offset + _SHORT.size
+        if vr in _LONG_VRS and start + _LONG.size <= len(file):
+            length = _LONG.unpack_from(file, start)[0]
+            start += _LONG.size
+        offset = start + length
+        if offset > len(file):
+            raise CannotUnderstand("the file meta breaks off")
+        values[element] = bytes(file[start:offset]).decode("ascii", "replace").strip("\0 ")
+    if not values.get(0x0010):
+        raise CannotUnderstand("the file meta names no transfer syntax")
+    return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], offset)

@@ -1,0 +1,162 @@
+"""C-STORE SCU: objects one after another to one peer, over an association that is kept open."""
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dicom import scu, wire
+from dicom.context import MOST_CONTEXTS, accepted, proposals
+from dicom.errors import CannotUnderstand, Refused, Unreachable
+from dicom.meta import read_meta
+
+Chunk = bytes | memoryview
+_LONGEST_META = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAe:
+    """Whom to call, as whom, and how long to wait for every answer."""
+
+    host: str
+    port: int
+    called_ae: str
+    calling_ae: str
+    timeout_s: float = 30.0
+
+    def __str__(self) -> str:
+        return f"{self.called_ae}@{self.host}:{self.port}"
+
+
+class StoreScu:
+    """One association at a time; opened when needed, opened again when more must be proposed.
+
+    Not shared between threads.
+    """
+
+    def __init__(self, peer: RemoteAe) -> None:
+        self.peer = peer
+        self._open: contextlib.ExitStack | None = None
+        self._wire: wire.Wire
+        self._context_ids: dict[tuple[str, str], int | None] = {}
+        self._pairs: dict[tuple[str, str], None] = {}
+        self._refused: set[tuple[str, str]] = set()
+        self._message_id = 0
+
+    def propose(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Name (SOP class, transfer syntax) pairs that will come, to open one association for all.
+
+        Without it, a pair is proposed when its first object comes.
+        """
+        self._pairs.update(dict.fromkeys(pairs))
+
+    def store(
+        self,
+        part10: Sequence[Chunk],
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+    ) -> int:
+        """Send one Part 10 file, its dataset byte for byte; returns the status that says stored.
+
+        Raises Rejected when the peer takes no association, Refused when it does not take this
+        object, Busy when it asks for patience, Unreachable when it is gone or silent. The next
+        call opens a new association where this one ended.
+        """
+        dataset = encoded_dataset(part10)
+        if not (sop_instance_uid.isascii() and sop_class_uid.isascii() and sop_class_uid):
+            raise Refused("a UID cannot be sent: it is empty or not ASCII")
+        context_id = self._context((sop_class_uid, transfer_syntax_uid))
+        self._message_id = self._message_id % 65_535 + 1
+        try:
+            code = self._wire.store(
+                context_id,
+                dataset,
+                message_id=self._message_id,
+                sop_class_uid=sop_class_uid,
+                sop_instance_uid=sop_instance_uid,
+            )
+        except BaseException as fault:
+            self._abort(fault)
+            raise
+        return scu.judge(code, sop_instance_uid)
+
+    def close(self) -> None:
+        """Release the association. May be called twice."""
+        if self._open is not None:
+            stack, self._open = self._open, None
+            stack.close()
+
+    def _context(self, pair: tuple[str, str]) -> int:
+        """Find the context for a pair, with an association that has it."""
+        if self._open is not None and not self._wire.is_quiet():
+            self.close()  # the peer ended it between two objects, as some do after a while
+        if pair not in self._refused and (self._open is None or pair not in self._context_ids):
+            self.close()
+            self._associate(pair)
+        context_id = None if pair in self._refused else self._context_ids[pair]
+        if context_id is None:
+            raise _not_taken(self.peer, pair)
+        return context_id
+
+    def _associate(self, pair: tuple[str, str]) -> None:
+        """Open an association that proposes this pair, and those that came or were named before."""
+        wanted = [one for one in self._pairs if one != pair and one not in self._refused]
+        self._pairs = dict.fromkeys((*wanted[-(MOST_CONTEXTS - 1) :], pair))
+        peer = self.peer
+        with contextlib.ExitStack() as stack:
+            try:
+                association = stack.enter_context(
+                    scu.associate(
+                        peer.host, peer.port, called_ae=peer.called_ae,
+                        calling_ae=peer.calling_ae, contexts=proposals(self._pairs)[0],
+                        timeout_s=peer.timeout_s,
+                    )
+                )  # fmt: skip
+            except scu.NothingAccepted:
+                self._refused |= self._pairs.keys()
+                return
+            self._wire = stack.enter_context(
+                wire.taken(association, max_bytes=scu.MAX_PDU_BYTES, timeout_s=peer.timeout_s)
+            )
+            contexts = association.accepted_contexts
+            self._context_ids = {one: accepted(contexts, *one) for one in self._pairs}
+            self._refused |= {one for one, taken in self._context_ids.items() if taken is None}
+            self._open = stack.pop_all()
+
+    def _abort(self, fault: BaseException) -> None:
+        assert self._open is not None  # something was being sent on it
+        stack, self._open = self._open, None
+        self._wire.cut()
+        with contextlib.suppress(Unreachable):
+            stack.__exit__(type(fault), fault, fault.__traceback__)
+
+
+def _not_taken(peer: RemoteAe, pair: tuple[str, str]) -> Refused:
+    sop_class, syntax = pair
+    return Refused(f"{peer} does not accept SOP class {sop_class} in transfer syntax {syntax}")
+
+
+def encoded_dataset(part10: Sequence[Chunk]) -> list[memoryview]:
+    """Give views of the dataset in a Part 10 file, without preamble and file meta.
+
+    Raises Refused when there is no file meta, or no dataset behind it.
+    """
+    head = b""
+    for chunk in part10:
+        head += bytes(chunk[: _LONGEST_META - len(head)])
+        if len(head) == _LONGEST_META:
+            break
+    try:
+        skip = read_meta(head).dataset_offset
+    except CannotUnderstand as fault:
+        raise Refused(f"an object cannot be sent: {fault}") from fault
+    views: list[memoryview] = []
+    for chunk in part10:
+        view = memoryview(chunk)[skip:]
+        skip = max(0, skip - len(chunk))
+        if len(view):
+            views.append(view)
+    if not views:
+        raise Refused("an object cannot be sent: it has no dataset")
+    return views

@@ -1,0 +1,179 @@
+"""Send C-STOREs straight to an association's socket, each dataset byte for byte.
+
+pynetdicom keeps negotiation, release and abort. Its own C-STORE encodes a dataset anew, copies it
+several times and sleeps between fragments; see docs/architecture.md for the way in, node/lane.py.
+"""
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pynetdicom.association import Association
+
+from dicom import message, pdu
+from dicom.errors import ProtocolFault, Unreachable
+
+BURST_BYTES: Final = 1 << 18
+"""PDUs are gathered to so much before they go to the kernel."""
+_REST_S: Final = 5.0
+
+_ENDINGS: Final = {
+    pdu.PduType.ABORT: "aborted",
+    pdu.PduType.RELEASE_RQ: "released the association",
+}
+
+
+class Wire:
+    """An established association's socket, while pynetdicom leaves it alone."""
+
+    def __init__(
+        self, connection: socket.socket, *, peer_max_bytes: int, max_bytes: int, timeout_s: float
+    ) -> None:
+        self._socket = connection
+        self._peer_max_bytes = peer_max_bytes
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._poll = select.poll()
+        self._poll.register(connection.fileno(), select.POLLIN)
+
+    def is_quiet(self) -> bool:
+        """Whether the peer has said nothing since its last answer: no abort, release or end."""
+        return not self._poll.poll(0)
+
+    def store(
+        self,
+        context_id: int,
+        dataset: Sequence[memoryview],
+        *,
+        message_id: int,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+    ) -> int:
+        """Send one C-STORE-RQ and wait for its answer; returns the status (PS3.7 9.3.1).
+
+        Raises Unreachable when the association ends, the peer is silent for the time-out, or it
+        breaks the protocol.
+        """
+        command = message.store_request(message_id, sop_class_uid, sop_instance_uid)
+        try:
+            burst = bytearray(pdu.command_pdus(context_id, command, self._peer_max_bytes))
+            for header, parts in pdu.dataset_pdus(context_id, dataset, self._peer_max_bytes):
+                burst += header
+                for part in parts:
+                    burst += part
+                if len(burst) >= BURST_BYTES:
+                    self._send(burst)
+                    burst.clear()
+            self._send(burst)
+            return self._answer(context_id, message_id)
+        except ProtocolFault as fault:
+            raise Unreachable(f"the peer broke the protocol: {fault}") from fault
+
+    def cut(self) -> None:
+        """Abort at once, whatever the peer does."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self._socket.send(pdu.abort(0, 0), socket.MSG_DONTWAIT)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, data: bytearray) -> None:
+        try:
+            self._socket.sendall(data)
+        except BlockingIOError as fault:  # SO_SNDTIMEO passed
+            raise Unreachable(f"the peer read nothing for {self._timeout_s:g} s") from fault
+        except OSError as fault:
+            raise Unreachable("the connection broke while an object was sent") from fault
+
+    def _answer(self, context_id: int, message_id: int) -> int:
+        deadline_s = time.monotonic() + self._timeout_s
+        assembler = message.Assembler()
+        while True:
+            header = pdu.read_header(self._read(pdu.HEADER_BYTES, deadline_s), self._max_bytes)
+            body = self._read(header.length, deadline_s)
+            if header.pdu_type is not pdu.PduType.P_DATA:
+                words = _ENDINGS.get(header.pdu_type, f"sent {header.pdu_type.name}")
+                raise Unreachable(f"the peer {words} before an object was answered")
+            for pdv in pdu.pdvs(memoryview(body)):
+                got = assembler.feed(pdv)
+                if isinstance(got, message.Command):
+                    return _status(got, context_id, message_id)
+
+    def _read(self, count: int, deadline_s: float) -> bytearray:
+        data = bytearray(count)
+        view, got = memoryview(data), 0
+        while got < count:
+            try:
+                read = self._socket.recv_into(view[got:])
+            except BlockingIOError:  # SO_RCVTIMEO passed
+                read = -1
+            except OSError as fault:
+                raise Unreachable("the connection broke before an object was answered") from fault
+            if read == 0:
+                raise Unreachable("the peer closed before an object was answered")
+            got += max(read, 0)
+            if got < count and time.monotonic() > deadline_s:
+                raise Unreachable(f"the peer did not answer for {self._timeout_s:g} s")
+        return data
+
+
+def _status(answer: message.Command, context_id: int, message_id: int) -> int:
+    expected = (message.C_STORE_RSP, context_id, message_id)
+    if (answer.field, answer.context_id, answer.message_id) != expected:
+        raise ProtocolFault("the answer belongs to no request of ours")
+    return message.response_status(answer)
+
+
+def prepare(connection: socket.socket, timeout_s: float) -> None:
+    """Set a connection up: requests leave at once, and no call on it waits for ever.
+
+    The time-outs are the kernel's, so that they hold for every thread that uses the socket.
+    """
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A quarter, so that a passed deadline is noticed soon.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s / 4))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    # All zero would mean no time-out at all.
+    return struct.pack("@ll", whole, max(int((seconds - whole) * 1_000_000), 1000))
+
+
+@contextlib.contextmanager
+def taken(association: Association, *, max_bytes: int, timeout_s: float) -> Iterator[Wire]:
+    """Take the socket of an established association from pynetdicom until the block ends.
+
+    `max_bytes` is the maximum PDU length that we announced. Raises Unreachable when the
+    association is over.
+    """
+    dul, checkpoint = association.dul, association._reactor_checkpoint  # noqa: SLF001  (no public way)
+    look = dul._is_transport_event  # noqa: SLF001  (the seam that node/lane.py uses too)
+    resting = threading.Event()
+
+    def rest() -> bool:
+        resting.set()
+        return False
+
+    checkpoint.clear()
+    dul._is_transport_event = rest  # type: ignore[method-assign]  # noqa: SLF001  (as above)
+    try:
+        # Its thread may still be looking; two readers of one socket would tear an answer apart.
+        wrapper = dul.socket
+        connection = wrapper.socket if wrapper is not None else None
+        if connection is None or not resting.wait(_REST_S):
+            raise Unreachable("the association ended before anything was sent")
+        yield Wire(
+            connection,
+            peer_max_bytes=association.acceptor.maximum_length or 0,
+            max_bytes=max_bytes,
+            timeout_s=timeout_s,
+        )
+    finally:
+        dul._is_transport_event = look  # type: ignore[method-assign]  # noqa: SLF001  (as above)
+        checkpoint.set()
