@@ -31,7 +31,8 @@ TRANSFER_SYNTAXES: Final[tuple[str, ...]] = tuple(
         )
     )
 )
-"""Every transfer syntax of PS3.6 Table A-1, retired ones too: what is not decoded needs no codec."""
+"""Every transfer syntax of PS3.6 Table A-1, retired ones too: what is not decoded
+needs no codec."""
 
 UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 

@@ -91,8 +91,9 @@ def associate(
 
 
 def _prepare(event: evt.Event, timeout_s: float) -> None:
-    connection = event.assoc.dul.socket.socket
-    wire.prepare(connection, timeout_s)
+    wrapper = event.assoc.dul.socket
+    if wrapper is not None and wrapper.socket is not None:
+        wire.prepare(wrapper.socket, timeout_s)
 
 
 def _not_established(association: Association, where: str) -> Busy | Refused | Unreachable:

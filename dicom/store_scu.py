@@ -90,7 +90,8 @@ class StoreScu:
     def _context(self, pair: tuple[str, str]) -> int:
         """Find the context for a pair, with an association that has it."""
         if self._open is not None and not self._wire.is_quiet():
-            self.close()  # the peer ended it between two objects, as some do after a while
+            # The peer ended it between two objects, as some do after a while.
+            self._abort(Unreachable("the association ended between two objects"))
         if pair not in self._refused and (self._open is None or pair not in self._context_ids):
             self.close()
             self._associate(pair)

@@ -19,13 +19,14 @@ from ai.phantom import Truth
 from ai.phantom import write as write_phantom
 from examples.demo import checks
 from examples.demo.material import Sent, gather
+from examples.demo.subscriber import Heard, listening
 from examples.peers import mosquitto, pacs, seaweed, triton
 from examples.peers.node import Node, new_key, penumbra, running_node
 from routing.job import State
 from storage.ledger.events import Event
 from storage.ledger.ledger import Ledger
 
-SCRATCH = Path(".demo")
+SCRATCH = Path(os.environ.get("DEMO_DIR", ".demo"))
 SLICES = 60
 TIMEOUT_S = 90
 
@@ -96,6 +97,8 @@ class Servers:
     triton: triton.Triton
     pacs: pacs.Pacs
     mqtt: str
+    """The node's [mqtt] table; "" without a broker."""
+    heard: Heard | None
 
 
 def main() -> int:
@@ -117,7 +120,7 @@ def main() -> int:
         with console.status("waiting for the node's events") if console.is_terminal else _quiet():
             _wait(node, ledger, expected=len(made.sent) + len(made.truth.files))
         run = checks.Run(node, ledger, servers.bucket, made.sent, made.truth, acknowledged)
-        rows = _check(run, servers.pacs)
+        rows = _check(run, servers)
         _print(rows, time.monotonic() - begun)
         if os.environ.get("KEEP"):
             _keep(node)
@@ -144,12 +147,13 @@ def _servers(stack: contextlib.ExitStack) -> Servers:
     say(f"inference     Triton, {models.endpoint}")
     where = stack.enter_context(pacs.running(SCRATCH / "pacs"))
     say(f"PACS          {where.name}, {where.aet}@{where.host}:{where.port}")
-    if shutil.which("mosquitto") is None and not Path("/usr/sbin/mosquitto").exists():
+    if mosquitto.find() is None:
         say("MQTT          skipped: mosquitto is not installed")
-        return Servers(bucket, models, where, "")
+        return Servers(bucket, models, where, "", None)
     broker = stack.enter_context(mosquitto.running(SCRATCH / "mosquitto"))
     say(f"MQTT          mosquitto, 127.0.0.1:{broker.port}")
-    return Servers(bucket, models, where, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n')
+    heard = stack.enter_context(listening(broker.port))
+    return Servers(bucket, models, where, f'[mqtt]\nurl = "{broker.url}"\n', heard)
 
 
 def _node(servers: Servers) -> contextlib.AbstractContextManager[Node]:
@@ -213,13 +217,14 @@ def _wait(node: Node, ledger: Ledger, expected: int) -> None:
         node.wait_for(over, TIMEOUT_S, "the main job")
 
 
-def _check(run: checks.Run, where: pacs.Pacs) -> list[checks.Row]:
+def _check(run: checks.Run, servers: Servers) -> list[checks.Row]:
     parts: list[Callable[[], Iterator[checks.Row]]] = [
         lambda: checks.received(run),
         lambda: checks.delivered(run),
-        lambda: checks.reported(run, where),
+        lambda: checks.reported(run, servers.pacs),
         lambda: checks.answered(run),
         lambda: checks.settled(run),
+        lambda: checks.told(run, servers.heard) if servers.heard else iter(()),
     ]
     return [row for part in parts for row in part()]
 

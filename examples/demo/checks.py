@@ -1,5 +1,6 @@
 """What the demo proves, one row each, looked at from outside the node wherever that is possible."""
 
+import contextlib
 import hashlib
 import io
 import shutil
@@ -14,8 +15,10 @@ from pydicom.dataset import Dataset
 from ai.phantom import Truth
 from dicom.entity import SeriesKey
 from examples.demo.material import Sent
+from examples.demo.subscriber import Heard
 from examples.peers.node import Node, penumbra
 from examples.peers.pacs import Pacs
+from examples.peers.process import wait_until
 from examples.peers.seaweed import Seaweed
 from routing.job import State
 from storage.ledger.ledger import Ledger
@@ -153,6 +156,14 @@ def _content(item: Dataset) -> Iterator[Dataset]:
     for child in item.get("ContentSequence", []):
         yield child
         yield from _content(child)
+
+
+def told(run: Run, heard: Heard) -> Iterator[Row]:
+    """A subscriber of the broker heard of every event."""
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: len(heard.ids) >= run.ledger.outbox.last_id(), 5, "the events")
+    events = run.ledger.outbox.last_id()
+    yield Row("events heard over MQTT", str(len(heard.ids)), str(events), len(heard.ids) == events)
 
 
 def settled(run: Run) -> Iterator[Row]:
