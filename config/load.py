@@ -11,18 +11,19 @@ from config.model import Settings
 from dicom.errors import ConfigFault
 
 
-def load(path: Path) -> Settings:
+def load(path: Path, *, with_secrets: bool = True) -> Settings:
     """Read a config file with the files of conf.d beside it, and check all of it.
 
     Relative paths in it, and the default data_dir, are taken from the config file's folder.
-    Raises ConfigFault with every problem found; none of them repeats a secret.
+    A command that only looks (status, held) needs no secrets, and an administrator's shell has
+    none: it says so. Raises ConfigFault with every problem found; none of them repeats a secret.
     """
     path = path.absolute()
     merged = files.read(path)
     if not merged.complete:
         raise ConfigFault(merged.problems)
     settings, problems = _validated(merged.tables)
-    problems += references.check(merged.tables, path.parent)
+    problems += references.check(merged.tables, path.parent, with_secrets=with_secrets)
     told = dict(merged.problems)
     for place, said in problems:
         origin = merged.origin(place)

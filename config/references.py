@@ -32,11 +32,15 @@ Found = Iterator[tuple[Place, str]]
 Tables = Mapping[str, Any]
 
 
-def check(tables: Tables, folder: Path) -> Found:
+def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
     """Yield each fault as its place and words; relative paths are looked for in `folder`."""
     for part in (_node, _peers, _destinations, _models, _rules, _mqtt):
         yield from part(tables)
-    yield from _files(tables, folder)
+    if with_secrets:
+        yield from _secrets(tables, folder)
+    ca_file = _at(tables, ("mqtt", "ca_file"))
+    if isinstance(ca_file, str) and not _is_file(folder / ca_file):
+        yield ("mqtt", "ca_file"), f"there is no file {folder / ca_file}"
 
 
 def _node(tables: Tables) -> Found:
@@ -195,7 +199,7 @@ def _mqtt(tables: Tables) -> Found:
         yield ("mqtt", "ca_file"), "is of no use without TLS: begin the url with mqtts://"
 
 
-def _files(tables: Tables, folder: Path) -> Found:
+def _secrets(tables: Tables, folder: Path) -> Found:
     places: list[Place] = [("mqtt", "password")]
     for name, _ in _tables(tables, "destinations"):
         places += [("destinations", name, key) for key in ("access_key", "secret_key")]
@@ -207,9 +211,6 @@ def _files(tables: Tables, folder: Path) -> Found:
             continue  # absent, or of a wrong shape, which is told elsewhere
         if words := secrets.problem(secret, folder):
             yield (*place, "file" if secret.env is None else "env"), words
-    ca_file = _at(tables, ("mqtt", "ca_file"))
-    if isinstance(ca_file, str) and not _is_file(folder / ca_file):
-        yield ("mqtt", "ca_file"), f"there is no file {folder / ca_file}"
 
 
 def _is_file(path: Path) -> bool:

@@ -63,13 +63,30 @@ class StoreScu:
         object, Busy when it asks for patience, Unreachable when it is gone or silent. The next
         call opens a new association where this one ended.
         """
+        code = self.ask(
+            part10,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+        )
+        return scu.judge(code, sop_instance_uid)
+
+    def ask(
+        self,
+        part10: Sequence[Chunk],
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+    ) -> int:
+        """Send as `store` does, and return the peer's status whatever it means."""
         dataset = encoded_dataset(part10)
         if not (sop_instance_uid.isascii() and sop_class_uid.isascii() and sop_class_uid):
             raise Refused("a UID cannot be sent: it is empty or not ASCII")
         context_id = self._context((sop_class_uid, transfer_syntax_uid))
         self._message_id = self._message_id % 65_535 + 1
         try:
-            code = self._wire.store(
+            return self._wire.store(
                 context_id,
                 dataset,
                 message_id=self._message_id,
@@ -79,7 +96,6 @@ class StoreScu:
         except BaseException as fault:
             self._abort(fault)
             raise
-        return scu.judge(code, sop_instance_uid)
 
     def close(self) -> None:
         """Release the association. May be called twice."""

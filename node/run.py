@@ -62,3 +62,4 @@ def stop(front: Front) -> None:
     front.index.close()
     front.spool.close()
     front.ledger.close()
+    gc.unfreeze()

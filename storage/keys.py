@@ -1,16 +1,16 @@
 """Names of delivered objects: made of UIDs alone, safe in every store and file system."""
 
-import re
+import hashlib
 
+from dicom import uid
 from storage.destinations.base import Outgoing
-
-_SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]*(\.[0-9A-Za-z_-]+)*")
 
 
 def object_key(outgoing: Outgoing) -> str:
     """Name an object STUDY/SERIES/INSTANCE.dcm by its UIDs as they leave.
 
-    A UID that is none becomes hexadecimal, so that it can neither climb folders nor hide.
+    What is no UID (PS3.5 9.1) becomes a digest: it can then neither climb folders nor hide, is
+    never too long for a file name, and tells nobody whose name a scanner put there.
     """
     parts = (
         outgoing.study_instance_uid,
@@ -25,5 +25,7 @@ def conflict_key(key: str, digest: str) -> str:
     return f"{key.removesuffix('.dcm')}-{digest[:12]}.dcm"
 
 
-def _safe(uid: str) -> str:
-    return uid if _SAFE.fullmatch(uid) else "x" + uid.encode().hex()
+def _safe(text: str) -> str:
+    if uid.is_valid(text):
+        return text
+    return "x" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

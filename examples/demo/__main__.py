@@ -22,6 +22,7 @@ from examples.demo.material import Sent, gather
 from examples.demo.subscriber import Heard, listening
 from examples.peers import mosquitto, pacs, seaweed, triton
 from examples.peers.node import Node, new_key, penumbra, running_node
+from examples.peers.process import debian
 from routing.job import State
 from storage.ledger.events import Event
 from storage.ledger.ledger import Ledger
@@ -58,8 +59,8 @@ may = ["store", "find"]
 kind = "object-store"
 url = "s3://{bucket.bucket}/demo"
 endpoint = "{bucket.endpoint}"
-access_key = {{ env = "DEMO_ACCESS_KEY" }}
-secret_key = {{ env = "DEMO_SECRET_KEY" }}
+access_key = {{ file = "access.key" }}
+secret_key = {{ file = "secret.key" }}
 [destinations.pacs]
 kind = "dicom"
 peer = "{pacs.aet}"
@@ -157,10 +158,12 @@ def _servers(stack: contextlib.ExitStack) -> Servers:
 
 
 def _node(servers: Servers) -> contextlib.AbstractContextManager[Node]:
-    os.environ["DEMO_ACCESS_KEY"] = servers.bucket.access_key
-    os.environ["DEMO_SECRET_KEY"] = servers.bucket.secret_key
     home = SCRATCH / "node"
     key = new_key(home)
+    for name in ("access", "secret"):
+        file = home / f"{name}.key"
+        file.touch(mode=0o600)
+        file.write_text(getattr(servers.bucket, f"{name}_key"))
     tables = TABLES.format(
         pacs=servers.pacs, bucket=servers.bucket, triton=servers.triton, key=key.name
     )
@@ -170,7 +173,7 @@ def _node(servers: Servers) -> contextlib.AbstractContextManager[Node]:
 def _send(node: Node, material: Material) -> int:
     """Send as a scanner does; returns how many the node acknowledged."""
     begun = time.monotonic()
-    storescu = shutil.which("storescu")
+    storescu = debian("storescu")
     if storescu is None:
         name = "penumbra send"
         answer = penumbra(

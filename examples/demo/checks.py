@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from examples.demo.material import Sent
 from examples.demo.subscriber import Heard
 from examples.peers.node import Node, penumbra
 from examples.peers.pacs import Pacs
-from examples.peers.process import wait_until
+from examples.peers.process import debian, wait_until
 from examples.peers.seaweed import Seaweed
 from routing.job import State
 from storage.ledger.ledger import Ledger
@@ -108,7 +107,7 @@ def answered(run: Run) -> Iterator[Row]:
 
 
 def _find_studies(node: Node) -> tuple[str, int]:
-    if shutil.which("findscu") is None:
+    if debian("findscu") is None:
         answer = penumbra("query", node.address, "--level", "STUDY", "--called", "PENUMBRA",
                           "--aet", "WORKSTATION", "--json")  # fmt: skip
         return "penumbra query", sum(line.startswith("{") for line in answer.stdout.splitlines())

@@ -1,7 +1,6 @@
 """PACS that keep files in a folder: DCMTK's storescp, and one of pynetdicom's in a process."""
 
 import contextlib
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pynetdicom import AllStoragePresentationContexts, evt
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.ae import ApplicationEntity
 
-from examples.peers.process import answers, free_port
+from examples.peers.process import answers, debian, free_port
 from examples.peers.process import running as process
 
 
@@ -45,7 +44,7 @@ def running_storescp(
     directory: Path, *, port: int | None = None, aet: str = "STORESCP"
 ) -> Iterator[FolderPacs]:
     """Run DCMTK's storescp on loopback until the block ends."""
-    found = shutil.which("storescp")
+    found = debian("storescp")
     if found is None:
         raise FileNotFoundError("storescp is not installed (Debian: apt-get install dcmtk)")
     facts = _facts("DCMTK storescp", directory, port, aet)

@@ -1,13 +1,12 @@
 """A real MQTT broker: Debian's mosquitto on loopback, open to everybody."""
 
 import contextlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.peers.process import answers, free_port
+from examples.peers.process import answers, debian, free_port
 from examples.peers.process import running as process
 
 CONFIG = """
@@ -36,7 +35,7 @@ class Mosquitto:
 
 def find() -> str | None:
     """Find the broker, also where Debian puts it and a user's PATH does not look."""
-    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    return debian("mosquitto")
 
 
 @contextlib.contextmanager

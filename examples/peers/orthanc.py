@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.peers.process import answers, free_port
+from examples.peers.process import answers, debian, free_port
 from examples.peers.process import running as process
 
 
@@ -49,7 +48,7 @@ class Orthanc:
 
 def binary() -> str | None:
     """Find Orthanc where Debian puts it."""
-    return shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
+    return debian("Orthanc")
 
 
 @contextlib.contextmanager

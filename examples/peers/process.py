@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,15 @@ from pathlib import Path
 
 class PeerDied(RuntimeError):  # noqa: N818  (an event, not a mistake)
     """The server ended, or never answered; the message ends with the tail of its log."""
+
+
+def debian(name: str) -> str | None:
+    """Find a server from a Debian package, also in the folders that only root has on its PATH.
+
+    PEERS_PATH in the environment takes the place of all of them.
+    """
+    everywhere = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    return shutil.which(name, path=os.environ.get("PEERS_PATH", everywhere))
 
 
 def free_port() -> int:

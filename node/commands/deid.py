@@ -43,17 +43,17 @@ def command(
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from collections import Counter
 
-    from config.load import load
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
     from config import secrets
+    from config.load import load
     from deid.files import deidentify_files, find
     from deid.profile import compile_profile
     from dicom.errors import ConfigFault
 
-    settings = load(config_file)
+    settings = load(config_file, with_secrets=False)
     chosen = settings.profiles.get(profile_name)
     if chosen is None:
         known = ", ".join(sorted(settings.profiles)) or "none"

@@ -45,7 +45,7 @@ def command(config_file: Path, *, follow: bool, after: int) -> None:
 
     from config.load import load
 
-    settings = load(config_file)
+    settings = load(config_file, with_secrets=False)
     try:
         for event in events(settings, after, follow=follow):
             click.echo(json.dumps(event, ensure_ascii=False))

@@ -24,14 +24,14 @@ def command(config_file: Path, *, as_json: bool) -> None:
     import json
     import time
 
-    from config.load import load
     from rich.console import Console
     from rich.table import Table
 
+    from config.load import load
     from routing.job import State
     from storage.ledger.ledger import Ledger
 
-    ledger = Ledger.open(load(config_file).node.data_dir)
+    ledger = Ledger.open(load(config_file, with_secrets=False).node.data_dir)
     jobs = ledger.jobs.list([State.HELD])
     ledger.close()
     if as_json:

@@ -94,7 +94,7 @@ def verify(config_file: Path, *, as_json: bool) -> None:
 def _root(config_file: Path) -> Path:
     from config.load import load
 
-    return load(config_file).node.data_dir / "spool"
+    return load(config_file, with_secrets=False).node.data_dir / "spool"
 
 
 def _print_json(found: "list[SegmentSurvey]") -> None:

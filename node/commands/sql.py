@@ -56,7 +56,7 @@ def command(
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from config.load import load
 
-    answer = ask(load(config_file), statement, timeout_s, max_rows)
+    answer = ask(load(config_file, with_secrets=False), statement, timeout_s, max_rows)
     {"table": print_table, "csv": print_csv, "json": print_json}[form](answer)
     if answer.truncated:
         click.echo(f"there are more than these {max_rows} rows: see --max-rows", err=True)

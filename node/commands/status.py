@@ -30,7 +30,7 @@ def command(config_file: Path, *, as_json: bool) -> None:
 
     from config.load import load
 
-    facts = read(load(config_file))
+    facts = read(load(config_file, with_secrets=False))
     if as_json:
         click.echo(json.dumps(facts))
     else:

@@ -1,16 +1,24 @@
 """A folder that receives Part 10 files: written aside, synced, read back, then named."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from config.model import FolderDestination
 from dicom.errors import Busy, Refused, Unreachable
 from storage.destinations.base import Outgoing, Receipt
 from storage.keys import conflict_key, object_key
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What file systems without hard links say (some mounts of Windows shares)."""
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_FOLDER: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 class Folder:
@@ -21,58 +29,97 @@ class Folder:
         self._root = settings.path
 
     def check(self) -> None:
-        """Raise Unreachable when the folder cannot be made or written."""
+        """Raise Refused when the folder may not be written, Unreachable when it cannot be made."""
         with _faults(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._root, os.W_OK):
-                raise Unreachable(f"{self._root} cannot be written")
+            if not os.access(self._root, os.W_OK | os.X_OK):
+                raise Refused(f"{self._root}: may not be written")
 
     def send(self, objects: Iterable[Outgoing]) -> Iterator[Receipt]:
         """Deliver objects in order; see the contract in base.py."""
         for outgoing in objects:
             with _faults(self._root):
-                yield self._deliver(outgoing)
+                receipt = self._deliver(outgoing)
+            yield receipt
 
     def close(self) -> None:
         """Hold nothing open."""
 
     def _deliver(self, outgoing: Outgoing) -> Receipt:
         digest, key = outgoing.digest(), object_key(outgoing)
-        path = self._root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and _digest(path) != digest:
-            path = self._root / conflict_key(key, digest)
-        if not path.exists():
-            self._write(path, outgoing)
+        if not self._place(self._root / key, outgoing, digest):
+            key = conflict_key(key, digest)
+            if not self._place(self._root / key, outgoing, digest):
+                raise Unreachable(f"{key} reads back with another digest than was written")
         return Receipt(
             destination=self._name,
             source_digest=outgoing.source_digest,
             sop_instance_uid=outgoing.sop_instance_uid,
-            location=str(path.relative_to(self._root)),
+            location=key,
             digest_sent=digest,
-            digest_read_back=_proven(path, digest),
+            digest_read_back=digest,  # _place compared it with what it read
             proof="read-back",
             delivered_at=time.time(),
         )
 
-    def _write(self, path: Path, outgoing: Outgoing) -> None:
+    def _place(self, path: Path, outgoing: Outgoing, digest: str) -> bool:
+        """Bring a file to its name, for good; False when another has that name."""
+        self._make(path.parent)
+        is_ours = not path.exists() and self._write(path, outgoing, digest)
+        if not is_ours and _digest(path) != digest:
+            return False
+        _sync(path.parent)  # also for a file that an earlier, killed worker named
+        return True
+
+    def _write(self, path: Path, outgoing: Outgoing, digest: str) -> bool:
+        """Write, read back and name a file; False when another took the name meanwhile."""
+        for left in path.parent.glob(f".{path.name}.*.part"):  # by a worker that was killed
+            left.unlink(missing_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with aside.open("wb") as file:
+            with aside.open("xb") as file:
                 for chunk in outgoing.chunks:
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-            # link, not rename: it never replaces what came there in between
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, path)
+                # Written, it may leave the cache: what is read back then comes from the disk.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            if _digest(aside) != digest:
+                raise Unreachable(f"{path.name} reads back with another digest than was written")
+            return _name(aside, path)
         finally:
             aside.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it, each made known to its parent for good."""
+        if folder.is_dir():
+            return
+        if folder != folder.parent:
+            self._make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _name(aside: Path, path: Path) -> bool:
+    """Give a finished file its name; False when another has taken it meanwhile."""
+    try:
+        # link, not rename: it never replaces what came there in between
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as fault:
+        if fault.errno not in _NO_LINKS or path.exists():
+            raise
+        aside.rename(path)
+    return True
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _digest(path: Path) -> str:
@@ -80,19 +127,13 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _proven(path: Path, digest: str) -> str:
-    found = _digest(path)
-    if found != digest:
-        raise Unreachable(f"{path.name} reads back with another digest than was written")
-    return found
-
-
 @contextlib.contextmanager
 def _faults(root: Path) -> Iterator[None]:
     try:
         yield
-    except PermissionError as fault:
-        raise Refused(f"{root}: {fault.strerror}") from fault
     except OSError as fault:
-        kind = Busy if fault.errno in {28, 122} else Unreachable  # ENOSPC, EDQUOT
-        raise kind(f"{root}: {fault.strerror}") from fault
+        if fault.errno in _FULL:
+            raise Busy(f"{root}: {fault.strerror}") from fault
+        if fault.errno in _FORBIDDEN | _NO_FOLDER:
+            raise Refused(f"{root}: {fault.strerror}") from fault
+        raise Unreachable(f"{root}: {fault.strerror}") from fault

@@ -5,18 +5,20 @@ Objects are created, never overwritten, and read back whole before they count as
 
 import contextlib
 import hashlib
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
-from obstore.store import from_url
+from obstore.store import LocalStore, from_url
 
 from config.model import ObjectStoreDestination, Secret
 from dicom.errors import Busy, DeliveryFault, Refused, Unreachable
@@ -26,8 +28,16 @@ from storage.keys import conflict_key, object_key
 ONE_PUT_BYTES: Final = 16 << 20
 """Larger objects go up in parts, without the whole in memory a second time."""
 PART_BYTES: Final = 8 << 20
-_STATUS: Final = re.compile(r"\b(?:status|HTTP)\D{0,20}([45]\d\d)\b", re.IGNORECASE)
-_THROTTLED: Final = ("SlowDown", "TooManyRequests", "ServerBusy")
+TIMEOUT_S: Final = 120.0
+"""Per request, its body included: 16 MiB through a line of 1.2 Mbit/s."""
+CONNECT_S: Final = 5.0
+_STATUS: Final = re.compile(r"\bstatus code: ([1-5]\d\d)\b")
+_BUSY: Final = frozenset({"429", "503"})
+_TRY_AGAIN: Final = frozenset({"408", "409", "425"})
+_THROTTLED: Final = ("SlowDown", "TooManyRequests", "ServerBusy", "RequestLimitExceeded")
+_SLOW: Final = ("RequestTimeout",)
+"""What S3 says with status 400 to a body that dried up."""
+_MISCONFIGURED: Final = ("builder error", "BareRedirect", "BadScheme", "InvalidUri")
 
 ReadSecret = Callable[[Secret], bytes]
 
@@ -36,25 +46,38 @@ class ObjectStore:
     """One bucket prefix; `concurrency` objects are on their way at once."""
 
     def __init__(
-        self, name: str, settings: ObjectStoreDestination, read_secret: ReadSecret
+        self,
+        name: str,
+        settings: ObjectStoreDestination,
+        read_secret: ReadSecret,
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._name = name
         self._settings = settings
         self._url = settings.url.rstrip("/")
+        parts = urlsplit(settings.url)
+        self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        config = _config(settings, read_secret)
         with _faults(self._url):
-            self._store = from_url(
-                self._url,
-                config=_config(settings, read_secret),
-                client_options=_client_options(settings),
-                # The ledger tries again; here only a hiccup is smoothed over.
-                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
-            )
+            if self._folder is not None:
+                self._store: obstore.store.ObjectStore = LocalStore(self._folder, mkdir=True)
+            else:
+                self._store = from_url(
+                    self._url,
+                    config=config,
+                    client_options=_client_options(settings, timeout_s),
+                    # The ledger tries again; here only a hiccup is smoothed over.
+                    retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
+                )
         self._pool: ThreadPoolExecutor | None = None
 
     def check(self) -> None:
         """List one object. Raises Unreachable, Busy or Refused."""
         with _faults(self._url):
             next(iter(obstore.list(self._store, chunk_size=1)), None)
+            if self._folder is not None and not os.access(self._folder, os.W_OK | os.X_OK):
+                raise Refused(f"{self._url}: may not be written")
 
     def send(self, objects: Iterable[Outgoing]) -> Iterator[Receipt]:
         """Deliver several objects at a time; see the contract in base.py."""
@@ -68,7 +91,7 @@ class ObjectStore:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
-        except DeliveryFault:
+        except Exception:  # of a delivery, or of whoever makes the objects; raised again below
             # Those that come through all the same are paid; the fault stands.
             for future in under_way:
                 future.cancel()
@@ -86,10 +109,12 @@ class ObjectStore:
     def _deliver(self, outgoing: Outgoing) -> Receipt:
         digest, key = outgoing.digest(), object_key(outgoing)
         with _faults(self._url):
-            if not self._create(key, outgoing) and self._digest(key) != digest:
+            self._create(key, outgoing)
+            found = self._digest(key)
+            if found != digest:  # another object has this key: both are kept
                 key = conflict_key(key, digest)
                 self._create(key, outgoing)
-            found = self._digest(key)
+                found = self._digest(key)
         if found != digest:
             raise Unreachable(f"{key} reads back with another digest than was sent")
         return Receipt(
@@ -103,24 +128,23 @@ class ObjectStore:
             delivered_at=time.time(),
         )
 
-    def _create(self, key: str, outgoing: Outgoing) -> bool:
-        """Put an object where there is none; False when there is one already."""
-        attributes: Any = {"Content-Type": "application/dicom"}
-        try:
-            if outgoing.size_bytes <= ONE_PUT_BYTES:
-                body = b"".join(outgoing.chunks)
+    def _create(self, key: str, outgoing: Outgoing) -> None:
+        """Put an object where there is none; one that is there already stays."""
+        # A file system has no place for a content type.
+        attributes: Any = None if self._folder else {"Content-Type": "application/dicom"}
+        size_bytes = outgoing.size_bytes
+        with contextlib.suppress(exceptions.AlreadyExistsError):
+            if size_bytes <= ONE_PUT_BYTES:
+                body = outgoing.chunks[0] if len(outgoing.chunks) == 1 else outgoing.chunks
                 obstore.put(self._store, key, body, mode="create", attributes=attributes)
-                return True
-            # Parts know no conditional create: look first. Keys are UIDs, and one lane of jobs
+            # Parts know no conditional create: look first. Keys are UIDs, and one job at a time
             # writes a Series, so nobody else creates this key in between.
-            if self._exists(key):
-                return False
-            obstore.put(
-                self._store, key, _parts(outgoing), attributes=attributes, chunk_size=PART_BYTES
-            )
-        except exceptions.AlreadyExistsError:
-            return False
-        return True
+            elif not self._exists(key):
+                obstore.put(
+                    self._store, key, _parts(outgoing), attributes=attributes, chunk_size=PART_BYTES
+                )
+        if self._folder is not None:
+            _sync(self._folder, key)
 
     def _exists(self, key: str) -> bool:
         try:
@@ -131,8 +155,12 @@ class ObjectStore:
 
     def _digest(self, key: str) -> str:
         sha = hashlib.sha256()
-        for chunk in obstore.get(self._store, key).stream(min_chunk_size=1 << 20):
-            sha.update(chunk)
+        try:
+            for chunk in obstore.get(self._store, key).stream(min_chunk_size=1 << 20):
+                sha.update(chunk)
+        except (exceptions.NotFoundError, FileNotFoundError) as fault:
+            # Written by another at this moment, or removed again: neither is for ever.
+            raise Unreachable(f"{self._url}/{key}: is not there when read back") from fault
         return sha.hexdigest()
 
 
@@ -143,13 +171,25 @@ def _parts(outgoing: Outgoing) -> Iterator[memoryview]:
             yield view[start : start + PART_BYTES]
 
 
-def _client_options(settings: ObjectStoreDestination) -> Any:
+def _sync(root: Path, key: str) -> None:
+    """Bring a local file and its names to the disk, which obstore leaves to the kernel."""
+    path = root / key
+    folders = [folder for folder in path.parents if folder == root or root in folder.parents]
+    for each in (path, *folders):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _client_options(settings: ObjectStoreDestination, timeout_s: float) -> Any:
     # No plain HTTP unless the config asks for an endpoint that is so.
     plain = (settings.endpoint or "").startswith("http://")
     return {
         "allow_http": plain,
-        "connect_timeout": timedelta(seconds=5),
-        "timeout": timedelta(seconds=120),
+        "connect_timeout": timedelta(seconds=min(CONNECT_S, timeout_s)),
+        "timeout": timedelta(seconds=timeout_s),
     }
 
 
@@ -186,17 +226,20 @@ def _faults(where: str) -> Iterator[None]:
         raise Refused(f"{where}: no such bucket or object") from fault
     except (exceptions.BaseError, OSError) as fault:
         raise _judge(where, str(fault)) from fault
-    except ValueError as fault:
+    except (ValueError, NotImplementedError) as fault:
         raise Refused(f"{where}: the settings cannot be used") from fault
 
 
 def _judge(where: str, words: str) -> DeliveryFault:
     """Say what kind of trouble a store's generic error is; its words stay out of ours."""
-    status = _STATUS.search(words)
-    if any(sign in words for sign in _THROTTLED) or (status and status[1] in {"429", "503"}):
+    found = _STATUS.search(words)
+    status = found[1] if found else ""
+    if status in _BUSY or any(sign in words for sign in _THROTTLED):
         return Busy(f"{where}: asks to slow down")
-    if status and status[1].startswith("4"):
-        return Refused(f"{where}: answered {status[1]}")
-    if status:
-        return Unreachable(f"{where}: answered {status[1]}")
-    return Unreachable(f"{where}: does not answer")
+    if status.startswith("4") and status not in _TRY_AGAIN:
+        if any(sign in words for sign in _SLOW):
+            return Unreachable(f"{where}: waited in vain for our data")
+        return Refused(f"{where}: answered {status}; check url, endpoint and region")
+    if status.startswith("3") or any(sign in words for sign in _MISCONFIGURED):
+        return Refused(f"{where}: check endpoint and region")
+    return Unreachable(f"{where}: {f'answered {status}' if status else 'does not answer'}")

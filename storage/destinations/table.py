@@ -12,6 +12,7 @@ from config.model import (
     Peer,
     Secret,
 )
+from dicom.errors import ConfigFault
 from storage.destinations.base import Destination
 from storage.destinations.dicom import DicomPeer
 from storage.destinations.folder import Folder
@@ -31,11 +32,13 @@ def open_destination(
     """Make a destination of its [destinations.NAME] table; nothing connects yet.
 
     `ae_title` is the title under which the node calls its peers. Raises Refused when the table
-    cannot work, ConfigFault when a secret is missing.
+    cannot work, ConfigFault when a secret or the peer is missing.
     """
     if isinstance(settings, FolderDestination):
         return Folder(name, settings)
     if isinstance(settings, ObjectStoreDestination):
         return ObjectStore(name, settings, read_secret)
     assert isinstance(settings, DicomDestination)
+    if settings.peer not in peers:
+        raise ConfigFault([(f"destinations.{name}.peer", f"there is no [peers.{settings.peer}]")])
     return DicomPeer(name, settings, peers[settings.peer], ae_title)
