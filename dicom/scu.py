@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from ssl import SSLContext
 from typing import Final
 
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicom import status, wire
 from dicom.errors import Busy, Refused, Unreachable
@@ -40,6 +42,28 @@ _REFUSALS: Final[Mapping[int, str]] = {
 """PS3.7 C.5 and PS3.4 Table B.2-1; the last digits of 0xA9xx and 0xCxxx are the peer's own."""
 
 
+class _Connection(AssociationSocket):
+    """A socket that is closed even where it never was connected."""
+
+    def _shutdown_socket(self) -> None:
+        connection = self.socket
+        super()._shutdown_socket()
+        if connection is not None:
+            connection.close()
+
+
+class _Entity(ApplicationEntity):
+    def _create_socket(
+        self,
+        assoc: Association,
+        address: AddressInformation,
+        tls_args: tuple[SSLContext, str] | None,
+    ) -> AssociationSocket:
+        connection = _Connection(assoc, address=address)
+        connection.tls_args = tls_args
+        return connection
+
+
 class Rejected(Refused):
     """The peer takes no association from us, whatever is to be sent."""
 
@@ -64,7 +88,7 @@ def associate(
     peer aborts, Busy when it rejects for the moment, Rejected when it rejects for good,
     NothingAccepted when it wants nothing of what is proposed.
     """
-    entity = ApplicationEntity(calling_ae)
+    entity = _Entity(calling_ae)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.connection_timeout = min(timeout_s, _CONNECT_S)

@@ -3,14 +3,17 @@
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dicom import scu, wire
-from dicom.context import MOST_CONTEXTS, accepted, proposals
+from dicom.context import DEFLATED, MOST_CONTEXTS, accepted, proposals
 from dicom.errors import CannotUnderstand, Refused, Unreachable
 from dicom.meta import read_meta
 
 Chunk = bytes | memoryview
-_LONGEST_META = 1 << 16
+_LONGEST_META: Final = 1 << 16
+_PAD: Final = memoryview(b"\0")
+"""Ends a deflated dataset of odd length, which some files lack and no peer takes (PS3.5 A.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ class StoreScu:
         """Send one Part 10 file, its dataset byte for byte; returns the status that says stored.
 
         Raises Rejected when the peer takes no association, Refused when it does not take this
-        object, Busy when it asks for patience, Unreachable when it is gone or silent. The next
-        call opens a new association where this one ended.
+        object, Busy when it asks for patience, AssociationLost when it ends the association over
+        this object, Unreachable when it is gone or silent. The next call opens a new association
+        where this one ended.
         """
         code = self.ask(
             part10,
@@ -81,6 +85,8 @@ class StoreScu:
     ) -> int:
         """Send as `store` does, and return the peer's status whatever it means."""
         dataset = encoded_dataset(part10)
+        if transfer_syntax_uid in DEFLATED and sum(map(len, dataset)) % 2:
+            dataset.append(_PAD)
         if not (sop_instance_uid.isascii() and sop_class_uid.isascii() and sop_class_uid):
             raise Refused("a UID cannot be sent: it is empty or not ASCII")
         context_id = self._context((sop_class_uid, transfer_syntax_uid))

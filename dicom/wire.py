@@ -28,6 +28,10 @@ _ENDINGS: Final = {
 }
 
 
+class AssociationLost(Unreachable):
+    """The peer ended the association over an object; another object may fare better."""
+
+
 class Wire:
     """An established association's socket, while pynetdicom leaves it alone."""
 
@@ -56,8 +60,8 @@ class Wire:
     ) -> int:
         """Send one C-STORE-RQ and wait for its answer; returns the status (PS3.7 9.3.1).
 
-        Raises Unreachable when the association ends, the peer is silent for the time-out, or it
-        breaks the protocol.
+        Raises AssociationLost when the peer ends the association or breaks the protocol,
+        Unreachable when it is silent for the time-out.
         """
         command = message.store_request(message_id, sop_class_uid, sop_instance_uid)
         try:
@@ -72,7 +76,7 @@ class Wire:
             self._send(burst)
             return self._answer(context_id, message_id)
         except ProtocolFault as fault:
-            raise Unreachable(f"the peer broke the protocol: {fault}") from fault
+            raise AssociationLost(f"the peer broke the protocol: {fault}") from fault
 
     def cut(self) -> None:
         """Abort at once, whatever the peer does."""
@@ -87,7 +91,7 @@ class Wire:
         except BlockingIOError as fault:  # SO_SNDTIMEO passed
             raise Unreachable(f"the peer read nothing for {self._timeout_s:g} s") from fault
         except OSError as fault:
-            raise Unreachable("the connection broke while an object was sent") from fault
+            raise AssociationLost("the connection broke while an object was sent") from fault
 
     def _answer(self, context_id: int, message_id: int) -> int:
         deadline_s = time.monotonic() + self._timeout_s
@@ -97,7 +101,7 @@ class Wire:
             body = self._read(header.length, deadline_s)
             if header.pdu_type is not pdu.PduType.P_DATA:
                 words = _ENDINGS.get(header.pdu_type, f"sent {header.pdu_type.name}")
-                raise Unreachable(f"the peer {words} before an object was answered")
+                raise AssociationLost(f"the peer {words} before an object was answered")
             for pdv in pdu.pdvs(memoryview(body)):
                 got = assembler.feed(pdv)
                 if isinstance(got, message.Command):
@@ -112,9 +116,11 @@ class Wire:
             except BlockingIOError:  # SO_RCVTIMEO passed
                 read = -1
             except OSError as fault:
-                raise Unreachable("the connection broke before an object was answered") from fault
+                raise AssociationLost(
+                    "the connection broke before an object was answered"
+                ) from fault
             if read == 0:
-                raise Unreachable("the peer closed before an object was answered")
+                raise AssociationLost("the peer closed before an object was answered")
             got += max(read, 0)
             if got < count and time.monotonic() > deadline_s:
                 raise Unreachable(f"the peer did not answer for {self._timeout_s:g} s")
@@ -167,7 +173,7 @@ def taken(association: Association, *, max_bytes: int, timeout_s: float) -> Iter
         wrapper = dul.socket
         connection = wrapper.socket if wrapper is not None else None
         if connection is None or not resting.wait(_REST_S):
-            raise Unreachable("the association ended before anything was sent")
+            raise AssociationLost("the association ended before anything was sent")
         yield Wire(
             connection,
             peer_max_bytes=association.acceptor.maximum_length or 0,

@@ -66,6 +66,10 @@ class Filing:
         """Whether the loop's thread runs."""
         return self._thread.is_alive()
 
+    def lag_records(self) -> int:
+        """Count what is stored and not filed yet."""
+        return self._follower.lag_records()
+
     def _run(self) -> None:
         self._catch_up()
         while True:

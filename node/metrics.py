@@ -58,7 +58,6 @@ class Metrics:
         self._objects = self._counter("objects", "C-STORE answers by status.", "peer", "status")
         self._bytes = self._counter("received_bytes", "Dataset bytes stored.", "peer")
         self._seconds = self._histogram("association_seconds", "Length of associations.", "peer")
-        self._jobs = self._histogram("job_seconds", "Length of attempts.", "kind", "outcome")
         self._facts = _FactsCollector()
         self._registry.register(self._facts)
         ProcessCollector(namespace="penumbra", registry=self._registry)
@@ -94,10 +93,6 @@ class Metrics:
         del request  # whoever can reach the port chooses its titles: they are no labels
         reason = _REASONS.get((int(verdict.source), verdict.reason), "other")
         self._rejected.labels(reason).inc()
-
-    def on_job(self, kind: str, outcome: str, seconds: float) -> None:
-        """Count one attempt at a job: "done", "postponed" or "held", and how long it took."""
-        self._jobs.labels(kind, outcome).observe(seconds)
 
     def _peer(self, title: str) -> str:
         return title if title in self._peers else UNKNOWN

@@ -5,35 +5,21 @@ from pathlib import Path
 import click
 
 
-class HostPort(click.ParamType):
-    """HOST:PORT as (host, port); an IPv6 address stands in brackets."""
-
-    name = "HOST:PORT"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        """Split at the last colon."""
-        host, _, port = str(value).rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-            self.fail(f"{value} is not HOST:PORT", param, ctx)
-        return host.strip("[]"), int(port)
+def host_port(value: str) -> tuple[str, int]:
+    """Read HOST:PORT, as an argument's type; an IPv6 address stands in brackets."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise click.BadParameter(f"{value} is not HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
-class AeTitle(click.ParamType):
-    """An Application Entity title: 1 to 16 characters."""
+def ae_title(value: str) -> str:
+    """Read an AE title, as an option's type; refuse what no peer would take."""
+    from dicom.ae import is_valid
 
-    name = "TITLE"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Refuse what no peer would take."""
-        from dicom.ae import is_valid
-
-        if not is_valid(str(value)):
-            self.fail(f"{value!r} is no AE title: 1 to 16 printable ASCII characters", param, ctx)
-        return str(value)
+    if not is_valid(value):
+        raise click.BadParameter(f"{value!r} is no AE title: 1 to 16 printable ASCII characters")
+    return value
 
 
 config_option = click.option(

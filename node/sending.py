@@ -16,11 +16,12 @@ from dicom.meta import read_meta
 from dicom.peek import HEAD_BYTES, sop_uids
 from dicom.scu import Rejected, judge
 from dicom.store_scu import RemoteAe, StoreScu
+from dicom.wire import AssociationLost
 
 MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """A DICOMDIR describes a medium; it is no object to store."""
-GIVE_UP_AFTER: Final = 2
-"""So many times in a row without an answer, and the peer is taken for gone."""
+GIVE_UP_AFTER: Final = 5
+"""So many associations lost in a row, and the peer is taken for gone."""
 _META_BYTES: Final = 2048
 
 
@@ -122,7 +123,7 @@ def send_all(
 
 
 def _send_share(scu: StoreScu, files: Iterable[File], tell: Callable[[Answer], object]) -> None:
-    silent = 0
+    lost = 0
     for file in files:
         code: int | None = None
         try:
@@ -130,17 +131,20 @@ def _send_share(scu: StoreScu, files: Iterable[File], tell: Callable[[Answer], o
             judge(code, file.sop_instance_uid)
         except Rejected:
             raise
-        except Unreachable as fault:
-            silent += 1
+        except AssociationLost as fault:
+            lost += 1
             tell(Answer(file.path, None, str(fault)))
-            if silent >= GIVE_UP_AFTER:
+            if lost >= GIVE_UP_AFTER:
                 raise
             continue
+        except Unreachable as fault:
+            tell(Answer(file.path, None, str(fault)))
+            raise
         except DeliveryFault as fault:
             tell(Answer(file.path, code, str(fault)))
         else:
             tell(Answer(file.path, code, ""))
-        silent = 0
+        lost = 0
 
 
 def _send(scu: StoreScu, file: File) -> int:

@@ -69,7 +69,10 @@ class Status:
                 "trouble": self.filing.trouble,
             },
             **self.ledger.summary(),
-            "index": {"instances": self.index.count()},
+            "index": {
+                "instances": self.index.count(),
+                "lag_records": self.filing.lag_records(),
+            },
             "spool": {
                 "bytes": used,
                 "segments": segments,

@@ -254,7 +254,8 @@ def _keep(node: Node) -> None:
         f"  .venv/bin/penumbra send {node.address} {SCRATCH}/phantom --aet SCANNER"
         " --called PENUMBRA\n"
         f"  .venv/bin/penumbra held -c {config}\n"
-        f"  curl http://127.0.0.1:{node.http_port}/metrics\n"
+        f"  curl http://127.0.0.1:{node.http_port}/metrics\n",
+        soft_wrap=True,
     )
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

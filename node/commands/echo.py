@@ -4,16 +4,26 @@ import time
 
 import click
 
-from node.options import AeTitle, HostPort
+from node.options import ae_title, host_port
 
 
 @click.command()
-@click.argument("address", type=HostPort(), metavar="HOST:PORT")
+@click.argument("address", type=host_port, metavar="HOST:PORT")
 @click.option(
-    "--aet", type=AeTitle(), default="PENUMBRA", show_default=True, help="The AE title to call as."
+    "--aet",
+    type=ae_title,
+    metavar="TITLE",
+    default="PENUMBRA",
+    show_default=True,
+    help="The AE title to call as.",
 )
 @click.option(
-    "--called", type=AeTitle(), default="ANY-SCP", show_default=True, help="The AE title to call."
+    "--called",
+    type=ae_title,
+    metavar="TITLE",
+    default="ANY-SCP",
+    show_default=True,
+    help="The AE title to call.",
 )
 @click.option(
     "--timeout",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from node.options import AeTitle, HostPort
+from node.options import ae_title, host_port
 
 if TYPE_CHECKING:
     from dicom.store_scu import RemoteAe
@@ -19,7 +19,7 @@ SHOWN: Final = 20
 
 
 @click.command()
-@click.argument("address", type=HostPort(), metavar="HOST:PORT")
+@click.argument("address", type=host_port, metavar="HOST:PORT")
 @click.argument(
     "paths",
     metavar="PATH...",
@@ -28,10 +28,20 @@ SHOWN: Final = 20
     type=click.Path(exists=True, path_type=Path),
 )
 @click.option(
-    "--aet", type=AeTitle(), default="PENUMBRA", show_default=True, help="The AE title to call as."
+    "--aet",
+    type=ae_title,
+    metavar="TITLE",
+    default="PENUMBRA",
+    show_default=True,
+    help="The AE title to call as.",
 )
 @click.option(
-    "--called", type=AeTitle(), default="ANY-SCP", show_default=True, help="The AE title to call."
+    "--called",
+    type=ae_title,
+    metavar="TITLE",
+    default="ANY-SCP",
+    show_default=True,
+    help="The AE title to call.",
 )
 @click.option(
     "--parallel",
@@ -51,6 +61,7 @@ SHOWN: Final = 20
 def command(
     address: tuple[str, int],
     paths: tuple[Path, ...],
+    *,
     aet: str,
     called: str,
     parallel: int,
@@ -96,6 +107,7 @@ def _send(files: "Sequence[File]", peer: "RemoteAe", parallel: int) -> "tuple[li
     from node.sending import send_all
 
     answers: list[Answer] = []
+    failed = 0
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -107,10 +119,11 @@ def _send(files: "Sequence[File]", peer: "RemoteAe", parallel: int) -> "tuple[li
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"to {peer}", total=len(files), failed="")
 
-        def tell(answer: Answer) -> None:
+        def tell(answer: "Answer") -> None:
+            nonlocal failed
             answers.append(answer)
-            failed = sum(not one.is_accepted for one in answers) if answer.words else 0
-            progress.update(bar, advance=1, **({"failed": f"{failed} failed"} if failed else {}))
+            failed += not answer.is_accepted
+            progress.update(bar, advance=1, failed=f"{failed} failed" if failed else "")
 
         try:
             send_all(files, peer, parallel=parallel, tell=tell, stop=threading.Event())

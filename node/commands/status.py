@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -10,6 +10,9 @@ from node.options import config_option
 
 if TYPE_CHECKING:
     from config.model import Settings
+
+_WIDE: Final = 1000
+"""Off a terminal there is no width to fit into."""
 
 
 @click.command()
@@ -62,7 +65,10 @@ def print_table(facts: Mapping[str, Any]) -> None:
     for name, words in lines(facts):
         wrong = (name == "held" and not words.startswith("0 ")) or name == "trouble"
         table.add_row(name, Text(words, style="red" if wrong else ""))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(table)
 
 
 def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,17 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from config.model import DicomDestination, Peer
 from dicom import scu
 from dicom.errors import Refused
 from dicom.store_scu import RemoteAe, StoreScu
+from dicom.wire import AssociationLost
 from storage.destinations.base import Outgoing, Receipt
+
+LOST_IN_A_ROW: Final = 3
+"""So many lost associations without an answer between them, and the rest can wait."""
 
 
 class DicomPeer:
@@ -34,10 +39,13 @@ class DicomPeer:
     def send(self, objects: Iterable[Outgoing]) -> Iterator[Receipt]:
         """Deliver objects in order; see the contract in base.py.
 
-        An object that the peer refuses does not keep the others back: the first refusal is
-        raised after the last object.
+        An object that the peer refuses, or over which it ends the association, does not keep the
+        others back: the fault is raised after the last object. A peer that loses several in a row
+        is taken for gone.
         """
         refusals: list[Refused] = []
+        losses: list[AssociationLost] = []
+        in_a_row = 0
         for outgoing in objects:
             try:
                 code = self._scu.store(
@@ -51,7 +59,16 @@ class DicomPeer:
             except Refused as refusal:
                 refusals.append(refusal)
                 continue
+            except AssociationLost as loss:
+                losses.append(loss)
+                in_a_row += 1
+                if in_a_row >= LOST_IN_A_ROW:
+                    raise
+                continue
+            in_a_row = 0
             yield self._receipt(outgoing, code)
+        if losses:  # they are owed; what was refused is refused again then
+            raise losses[0]
         if refusals:
             raise Refused(f"{len(refusals)} refused, first: {refusals[0]}")
 

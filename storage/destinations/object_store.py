@@ -59,9 +59,10 @@ class ObjectStore:
         parts = urlsplit(settings.url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         config = _config(settings, read_secret)
-        with _faults(self._url):
+        try:
             if self._folder is not None:
-                self._store: obstore.store.ObjectStore = LocalStore(self._folder, mkdir=True)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._store: obstore.store.ObjectStore = LocalStore(self._folder)
             else:
                 self._store = from_url(
                     self._url,
@@ -70,6 +71,8 @@ class ObjectStore:
                     # The ledger tries again; here only a hiccup is smoothed over.
                     retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
                 )
+        except (exceptions.BaseError, OSError, ValueError) as fault:
+            raise Refused(f"{self._url}: cannot be used; check url, endpoint and keys") from fault
         self._pool: ThreadPoolExecutor | None = None
 
     def check(self) -> None:
@@ -83,19 +86,21 @@ class ObjectStore:
         """Deliver several objects at a time; see the contract in base.py."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._settings.concurrency, f"to-{self._name}")
-        under_way: deque[Future[Receipt]] = deque()
+        under_way: deque[tuple[str, Future[Receipt]]] = deque()
         try:
             for outgoing in objects:
-                under_way.append(self._pool.submit(self._deliver, outgoing))
-                if len(under_way) >= self._settings.concurrency:
-                    yield under_way.popleft().result()
+                key = object_key(outgoing)
+                # Two of one key never race: the second must see what the first created.
+                while len(under_way) >= self._settings.concurrency or key in dict(under_way):
+                    yield under_way.popleft()[1].result()
+                under_way.append((key, self._pool.submit(self._deliver, key, outgoing)))
             while under_way:
-                yield under_way.popleft().result()
+                yield under_way.popleft()[1].result()
         except Exception:  # of a delivery, or of whoever makes the objects; raised again below
             # Those that come through all the same are paid; the fault stands.
-            for future in under_way:
+            for _, future in under_way:
                 future.cancel()
-            for future in under_way:
+            for _, future in under_way:
                 if not future.cancelled() and future.exception() is None:
                     yield future.result()
             raise
@@ -106,8 +111,8 @@ class ObjectStore:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def _deliver(self, outgoing: Outgoing) -> Receipt:
-        digest, key = outgoing.digest(), object_key(outgoing)
+    def _deliver(self, key: str, outgoing: Outgoing) -> Receipt:
+        digest = outgoing.digest()
         with _faults(self._url):
             self._create(key, outgoing)
             found = self._digest(key)

@@ -23,6 +23,8 @@ from storage.spool.record import Record
 from storage.spool.spool import Spool
 
 BATCH = 200
+MOST_LAG = 100_000
+"""Counting goes no further: so many unfiled records are alarming enough."""
 
 log = structlog.get_logger()
 
@@ -80,6 +82,10 @@ class Follower:
         if tally.unfiled or tally.conflicts:
             log.warning("objects held", unfiled=tally.unfiled, conflicts=tally.conflicts)
         return tally
+
+    def lag_records(self) -> int:
+        """Count the committed records that are not filed yet, up to a bound; from any thread."""
+        return sum(1 for _ in islice(self._spool.records(dict(self._position)), MOST_LAG))
 
     def file_again(self, sop_instance_uid: str, digest: str) -> None:
         """Try once more to file an object that was held. Raises the Fault that still holds it."""

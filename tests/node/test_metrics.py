@@ -85,14 +85,6 @@ def test_rejections_are_counted_by_reason(source, number, reason):
     assert _value(metrics, "penumbra_associations_rejected_total", reason=reason) == 1
 
 
-def test_jobs_are_timed():
-    """Attempts at jobs are counted and timed by kind and outcome."""
-    metrics = Metrics([])
-    metrics.on_job("forward", "done", 2.0)
-    name = "penumbra_job_seconds_count"
-    assert _value(metrics, name, kind="forward", outcome="done") == 1
-
-
 @pytest.mark.p3
 def test_gauges_are_read_when_scraped():
     """Gauges are the node's facts at the moment of the scrape, held jobs among them."""

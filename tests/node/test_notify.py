@@ -161,9 +161,8 @@ def test_no_event_is_lost_when_the_broker_is_killed(tmp_path, outbox, notifier, 
         broker.process.kill()
         broker.process.wait(5)
         subscriber.wait(lambda: not one.connected, "the loss of the broker")
-    subscriber.wait(
-        lambda: set(outbox.marked) <= {n + 1 for n in subscriber.numbers()}, "what was marked"
-    )
+    marked = set(outbox.marked)
+    subscriber.wait(lambda: marked <= {n + 1 for n in subscriber.numbers()}, "all that is marked")
     assert len(outbox.outbox.unpublished(count)) == count - len(marked) > 0
     with mosquitto.running(tmp_path / "two", port=broker.port):
         assert subscriber.listening.wait(10)
