@@ -88,11 +88,11 @@ def assemble(settings: Settings, config_file: Path) -> Front:
         Settler(
             ledger.settling,
             reader,
-            book,
             compile_rules(settings),
             Timing(settings.settle.quiet_s, settings.settle.release_s),
         ),
         ledger,
+        book,
         attempts=settings.jobs.attempts,
         pid=os.getpid(),
         ring=supervisor.ring,

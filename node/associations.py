@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from node.admission import AssociationFacts, AssociationRequest, Reject
 from node.conversation import Ending, Outcome
@@ -17,7 +18,8 @@ class AssociationBook:
     """
 
     def __init__(self) -> None:
-        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
+        self._outcomes: OrderedDict[str, tuple[Outcome, int]] = OrderedDict()
+        self._serial = 0
         self._lock = threading.Lock()
 
     def on_opened(self, association: AssociationFacts) -> None:
@@ -32,11 +34,30 @@ class AssociationBook:
     def on_closed(self, association: AssociationFacts, ending: Ending) -> None:
         """Note how an association ended."""
         with self._lock:
-            self._outcomes[association.id] = ending.outcome
+            self._serial += 1
+            self._outcomes[association.id] = (ending.outcome, self._serial)
             while len(self._outcomes) > KEPT:
                 self._outcomes.popitem(last=False)
 
-    def was_released(self, association: str) -> bool:
-        """Whether this association is known to have been released in order."""
+    def closed(self) -> "Closed":
+        """Give a view of this moment; what ends later does not show in it."""
         with self._lock:
-            return self._outcomes.get(association) is Outcome.RELEASED
+            return Closed(self, self._serial)
+
+    def released_by(self, association: str, serial: int) -> bool:
+        """Whether this association was released in order, at or before a moment."""
+        with self._lock:
+            outcome, ended = self._outcomes.get(association, (Outcome.LOST, 0))
+            return outcome is Outcome.RELEASED and ended <= serial
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How associations had ended at one moment."""
+
+    _book: AssociationBook
+    _serial: int
+
+    def was_released(self, association: str) -> bool:
+        """Whether this association is known to have been released in order by then."""
+        return self._book.released_by(association, self._serial)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from dicom.errors import Fault
+from node.associations import AssociationBook
 from node.settler import Settler
 from node.supervisor import owner_of
 from routing.job import Job, Kind
@@ -32,6 +33,7 @@ class Filing:
         follower: Follower,
         settler: Settler,
         ledger: Ledger,
+        book: AssociationBook,
         *,
         attempts: int,
         pid: int,
@@ -41,6 +43,8 @@ class Filing:
         self._follower = follower
         self._settler = settler
         self._ledger = ledger
+        self._book = book
+        self._caught_up = 0
         self._attempts = attempts
         self._owner = owner_of(pid)
         self._ring = ring
@@ -71,7 +75,6 @@ class Filing:
         return self._follower.lag_records()
 
     def _run(self) -> None:
-        self._catch_up()
         while True:
             last_round = self._stopping.is_set()
             try:
@@ -84,26 +87,27 @@ class Filing:
             self.beat_at = time.monotonic()
             if last_round:
                 return
-            self._spool.wait(PAUSE_S)
+            if not self._follower.index_is_behind():
+                self._spool.wait(PAUSE_S)
 
     def _catch_up(self) -> None:
-        """Bring the index to where the ledger is; with a new index, rebuild it from the log."""
-        try:
-            records = self._follower.catch_up_index()
-        except Fault as fault:
-            self.trouble = f"{fault.code}: {fault}"
-            log.error("index behind", fault=fault.code, words=str(fault))
+        """Bring the index a little nearer to the log; with a new one, rebuild it step by step."""
+        if not self._follower.index_is_behind():
             return
-        if records:
-            log.info("index caught up", records=records)
+        self._caught_up += self._follower.catch_up_index()
+        if not self._follower.index_is_behind() and self._caught_up:
+            log.info("index caught up", records=self._caught_up)
+            self._caught_up = 0
 
     def _round(self) -> None:
+        # Read before the log: what an association sent before its end is then in it.
+        closed = self._book.closed()
         moved = False
         while self._follower.step() is not None:
             moved = True
             self.beat_at = time.monotonic()
         now = time.time()
-        settled = self._settler.step(now)
+        settled = self._settler.step(now, closed)
         refiled = self._file_again(now)
         if now - self._expired_at >= EXPIRE_EVERY_S:
             self._expired_at = now
@@ -112,6 +116,7 @@ class Filing:
             self._ring()
         if moved or settled or refiled:
             self._ledger.outbox.notify()
+        self._catch_up()
 
     def _file_again(self, now: float) -> bool:
         job = self._ledger.jobs.claim(self._owner, {Kind.INTAKE}, now, LEASE_S)

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import structlog
 from pydicom.dataset import Dataset
-from storage.spool.reader import SpoolReader
 
 from dicom import part10
+from dicom.entity import Origin
 from dicom.errors import Fault
-from node.associations import AssociationBook
+from node.associations import Closed
 from routing.plan import Settled, plan
 from routing.rules import Attributes, Rule
 from routing.settle import Timing, judge
 from storage.ledger.settling import OpenSeries, Settling
+from storage.spool.reader import SpoolReader
 
 log = structlog.get_logger()
 
@@ -24,25 +25,23 @@ class Settler:
         self,
         settling: Settling,
         reader: SpoolReader,
-        book: AssociationBook,
         rules: Sequence[Rule],
         timing: Timing,
     ) -> None:
         self._settling = settling
         self._reader = reader
-        self._book = book
         self._rules = rules
         self._timing = timing
 
-    def step(self, now: float) -> int:
+    def step(self, now: float, closed: Closed) -> int:
         """Settle what is due; returns the number of Series settled.
 
-        Call it only after the follower has absorbed everything that the log held when the
-        association book was last read, or a released association's last Instances are missed.
+        `closed` says how associations had ended before the follower last went to the log's end:
+        with a later view, the last Instances of a released association would be missed.
         """
         soonest = now - min(self._timing.quiet_s, self._timing.release_s)
         settled = 0
-        for one in self._settling.candidates(soonest, self._book.was_released):
+        for one in self._settling.candidates(soonest, closed.was_released):
             reason = judge(one.pending, self._timing, now)
             if reason is None:
                 continue
@@ -56,6 +55,9 @@ class Settler:
                 ),
                 self._rules,
             )
+            if one.pending.origin is Origin.AI and not jobs:
+                # The rule was renamed or lost its results_to; the report stays in the spool.
+                log.warning("result goes nowhere", rule=one.rule, result=one.example.digest)
             if self._settling.settle(one, reason, jobs, now):
                 settled += 1
                 log.info(

@@ -1,7 +1,8 @@
 """Follow the log: read each new record's head once, file it in the ledger, then in the index.
 
 The ledger's position moves with its rows. The index keeps a position of its own; where it lags
-behind the ledger (a crash between the two, a deleted file) it is caught up from the log first.
+behind (a crash between the two, a deleted file, a fault of its own) it is caught up from the log
+batch by batch, while the ledger goes on: deliveries do not wait for an index.
 """
 
 import time
@@ -16,7 +17,7 @@ from dicom.entity import Instance, SeriesKey
 from dicom.errors import CannotUnderstand, DoesNotMatch, Fault
 from dicom.extent import breaks_off
 from dicom.uid import is_storable
-from storage.index.database import Index
+from storage.index.database import Entry, Index
 from storage.ledger.intake import Arrived, Conflict, Intake, Tally
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
@@ -49,19 +50,23 @@ class Follower:
         self._index = index
         self._clock = clock
         self._position = intake.positions()
+        self._behind = True
+
+    def index_is_behind(self) -> bool:
+        """Whether the index may lack records that the ledger has; true at the start."""
+        return self._behind
 
     def catch_up_index(self) -> int:
-        """Bring the index to where the ledger is; returns the records read.
+        """Bring the index one batch nearer to the log's end; returns the records read.
 
-        With an empty index this is the rebuild from the spool.
+        With an empty index this is the rebuild from the spool. Raises StorageFault.
         """
-        behind = dict(self._index.position())
-        count = 0
-        while batch := self._take(behind):
+        batch = self._take(self._index.position())
+        if batch:
             self._index.add(self._entries(batch), _reached(batch))
-            behind.update(_reached(batch))
-            count += len(batch)
-        return count
+        else:
+            self._behind = False
+        return len(batch)
 
     def step(self) -> Tally | None:
         """Absorb one batch of new records; None when there is nothing new."""
@@ -78,10 +83,18 @@ class Follower:
             for _, (arrived, head) in read
             if head is not None and id(arrived) in new
         ]
-        self._index.add(entries, reached)
+        if not self._behind:
+            self._add(entries, reached)
         if tally.unfiled or tally.conflicts:
             log.warning("objects held", unfiled=tally.unfiled, conflicts=tally.conflicts)
         return tally
+
+    def _add(self, entries: Sequence[Entry], reached: Mapping[str, int]) -> None:
+        try:
+            self._index.add(entries, reached)
+        except Fault as fault:
+            self._behind = True  # from its own position it is caught up later
+            log.error("index behind", fault=fault.code, words=str(fault))
 
     def lag_records(self) -> int:
         """Count the committed records that are not filed yet, up to a bound; from any thread."""
@@ -105,15 +118,22 @@ class Follower:
     def _read(self, instance: Instance) -> Read:
         nowhere = SeriesKey("", "")
         try:
-            with self._reader.open(instance.location) as stream:
-                head = part10.read_head(stream)
-                stream.seek(len(part10.file_meta(instance.arrival)))
-                if breaks_off(stream, instance.arrival.transfer_syntax_uid):
-                    raise CannotUnderstand("dataset breaks off: its lengths promise more")
+            head = self._head(instance)
             key = file_key(instance, head)
         except Fault as fault:
             return Arrived(instance, nowhere, fault=fault), None
+        except Exception as bug:  # noqa: BLE001  (one strange object shall not stop all others)
+            unread = CannotUnderstand(f"dataset cannot be read ({type(bug).__name__})")
+            return Arrived(instance, nowhere, fault=unread), None
         return Arrived(instance, key, part10.text(head, "Modality")[:16]), head
+
+    def _head(self, instance: Instance) -> Dataset:
+        with self._reader.open(instance.location) as stream:
+            head = part10.read_head(stream)
+            stream.seek(len(part10.file_meta(instance.arrival)))
+            if breaks_off(stream, instance.arrival.transfer_syntax_uid):
+                raise CannotUnderstand("dataset breaks off: its lengths promise more")
+        return head
 
     def _entries(self, batch: Sequence[Record]) -> list[tuple[Instance, Dataset]]:
         read = [self._read(record.instance) for record in batch]

@@ -20,9 +20,8 @@ def dataset_of(part10: bytes) -> bytes:
 
 def values(part10: bytes) -> dict[str, object]:
     """What the object says, whatever lengths its sequences and groups are written with."""
-    with disable_value_validation():  # real objects, with real slips
-        dataset = dcmread(io.BytesIO(part10))
-        found = {str(one.tag): one.value for one in dataset if one.tag.element != 0}
+    dataset = dcmread(io.BytesIO(part10))
+    found = {str(one.tag): one.value for one in dataset if one.tag.element != 0}
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         found["(7FE0,0010)"] = list(generate_frames(dataset.PixelData, number_of_frames=1))
     return found
@@ -45,7 +44,8 @@ def test_what_arrives_is_what_was_sent(place, real_objects):
         else:
             assert (receipt.proof, receipt.digest_read_back) == ("status 0x0000", "")
             if place.rewrites:
-                assert values(held) == values(sent)
+                with disable_value_validation():  # real objects, with real slips
+                    assert values(held) == values(sent)
             else:
                 dataset = dataset_of(sent)
                 # A deflated dataset travels with the padding that its file lacks (PS3.5 A.5).

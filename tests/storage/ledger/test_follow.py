@@ -9,8 +9,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
+from dicom import part10
 from dicom.entity import Arrival, SeriesKey
-from dicom.errors import CannotUnderstand, DoesNotMatch
+from dicom.errors import CannotUnderstand, DoesNotMatch, StorageFault
 from dicom.part10 import file_meta
 from dicom.uid import derive
 from routing.job import State
@@ -36,7 +37,8 @@ class House:
         self.ledger = Ledger.open(self.data_dir)
         self.index = Index.open(self.data_dir / "index.duckdb")
         self.follower = Follower(self.spool, SpoolReader(root), self.ledger.intake, self.index)
-        self.follower.catch_up_index()
+        while self.follower.index_is_behind():
+            self.follower.catch_up_index()
 
     def close(self) -> None:
         self.index.close()
@@ -156,6 +158,45 @@ def test_what_cannot_be_filed_is_kept_and_held(house: House, body: bytes, fault:
         assert stream.read().endswith(body)
     with pytest.raises((CannotUnderstand, DoesNotMatch), match=words):
         house.follower.file_again(uid, job.spec.digest)
+
+
+def test_an_index_that_fails_is_caught_up(house: House, monkeypatch: pytest.MonkeyPatch):
+    """While the index fails the ledger goes on; once it works again nothing is missing in it."""
+    uids = receive_images(house, 1, 2)
+    house.follow()
+
+    def fail(*_: object) -> None:
+        raise StorageFault("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house.index, "add", fail)
+        uids += receive_images(house, 3, 4)
+        house.follow()
+        uids += receive_images(house, 5)
+        house.follow()
+        assert house.ledger.summary()["received"]["instances"] == 5
+        with pytest.raises(StorageFault):
+            house.follower.catch_up_index()
+    while house.follower.index_is_behind():
+        house.follower.catch_up_index()
+    assert house.rows() == sorted(uids)
+    assert house.follower.lag_records() == 0
+
+
+def test_one_strange_object_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch):
+    """Where reading a head meets a bug, that object is held and the rest is filed."""
+    read, strange = part10.read_head, str(dataset(1).SOPInstanceUID)
+
+    def stumble(stream: io.BufferedReader) -> object:
+        head = read(stream)
+        return 1 / 0 if head.SOPInstanceUID == strange else head
+
+    monkeypatch.setattr(part10, "read_head", stumble)
+    receive_images(house, 1, 2, 3)
+    house.follow()
+    (job,) = house.ledger.jobs.list([State.HELD])
+    assert (job.spec.target, job.words) == (strange, "dataset cannot be read (ZeroDivisionError)")
+    assert len(house.rows()) == 2
 
 
 @pytest.mark.p7

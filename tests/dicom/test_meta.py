@@ -1,0 +1,48 @@
+"""The file meta says where the dataset begins, however it was written."""
+
+from pathlib import Path
+
+import pydicom.data
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import dcmread
+
+from dicom.errors import CannotUnderstand
+from dicom.meta import read_meta
+
+FILES = Path(pydicom.data.__file__).parent / "test_files"
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "no_meta_group_length.dcm", "image_dfl.dcm", "ExplVR_BigEnd.dcm"]
+)
+def test_real_files(name):
+    """With or without its group length, the meta of a real file is read as pydicom reads it."""
+    content = (FILES / name).read_bytes()
+    found, expected = read_meta(content), dcmread(FILES / name, stop_before_pixels=True).file_meta
+    assert found.sop_instance_uid == expected.MediaStorageSOPInstanceUID
+    assert found.sop_class_uid == expected.MediaStorageSOPClassUID
+    assert found.transfer_syntax_uid == expected.TransferSyntaxUID
+    assert content[found.dataset_offset :][:1] != b"\2"
+
+
+def test_a_head_is_enough(part10):
+    """The group is read of a file's first bytes; one that breaks off inside it is not."""
+    whole = part10(b"dataset")
+    offset = read_meta(whole).dataset_offset
+    assert whole[offset:] == b"dataset"
+    assert read_meta(whole[:offset]).dataset_offset == offset
+    for length in range(offset):
+        with pytest.raises(CannotUnderstand):
+            read_meta(whole[:length])
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_break_it(content):
+    """Any bytes are read or refused."""
+    for file in (content, b"\0" * 128 + b"DICM" + content):
+        try:
+            assert read_meta(file).dataset_offset <= len(file)
+        except CannotUnderstand:
+            continue

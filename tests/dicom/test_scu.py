@@ -1,0 +1,132 @@
+"""An SCU hears a peer's no in words, and never waits for ever."""
+
+import time
+
+import pytest
+from pynetdicom.presentation import build_context
+
+from dicom import scu
+from dicom.errors import Busy, Refused, Unreachable
+from examples.peers.process import free_port
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+def associate(port, *, host="127.0.0.1", contexts=None, timeout_s=3.0):
+    return scu.associate(
+        host, port, called_ae="PACS", calling_ae="NODE",
+        contexts=contexts or scu.verification(), timeout_s=timeout_s,
+    )  # fmt: skip
+
+
+def enter(manager):
+    with manager:
+        pass
+
+
+def test_echo_is_answered(scp):
+    """A healthy peer answers C-ECHO, and the association is released."""
+    peer = scp()
+    with associate(peer.port) as association:
+        scu.echo(association)
+    assert association.is_released
+
+
+def test_echo_needs_verification(scp):
+    """A peer without the Verification service says so, rather than hang."""
+    peer = scp(supported_contexts=[build_context("1.2.840.10008.5.1.4.1.1.2")])
+    with pytest.raises(scu.NothingAccepted, match=VERIFICATION.replace(".", r"\.")):
+        enter(associate(peer.port))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"require_called_aet": True, "ae_title": "OTHER"}, "called AE title not recognised"),
+        ({"require_calling_aet": ["SCANNER"]}, "calling AE title not recognised"),
+    ],
+)
+def test_a_rejection_names_the_fix(scp, attributes, words):
+    """A title that the peer does not know is named, and is not tried again."""
+    with pytest.raises(scu.Rejected, match=words):
+        enter(associate(scp(**attributes).port))
+
+
+def test_a_full_peer_is_busy(scp):
+    """A peer at its limit of associations is tried again."""
+    peer = scp(maximum_associations=1)
+    with associate(peer.port), pytest.raises(Busy, match="limit"):
+        enter(associate(peer.port))
+
+
+def test_nobody_there():
+    """A port where nobody listens is known at once."""
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match="nobody answers"):
+        enter(associate(free_port()))
+    assert time.monotonic() - begun < 2
+
+
+def test_an_unknown_host_is_named():
+    """A name that nobody knows is no reason for a traceback."""
+    with pytest.raises(Unreachable, match=r"no-such-host\.invalid"):
+        enter(associate(104, host="no-such-host.invalid"))
+
+
+def test_a_deaf_peer_costs_one_time_out(deaf):
+    """A peer that takes the connection and says nothing is given up after the time-out."""
+    begun = time.monotonic()
+    with pytest.raises(Unreachable):
+        enter(associate(deaf, timeout_s=0.5))
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\2\0\0\0\0\xff", b"\2\0\0\0\0\4\0\0\0\0"],
+    ids=["http", "nothing", "half an answer", "nonsense"],
+)
+def test_a_peer_that_is_no_peer(blurting, words):
+    """Whatever comes instead of an answer, the association is not there; nothing is raised else."""
+    begun = time.monotonic()
+    with pytest.raises(Unreachable):
+        enter(associate(blurting(words), timeout_s=1))
+    assert time.monotonic() - begun < 4
+
+
+def test_a_block_that_fails_aborts(scp):
+    """An error inside the block ends the association and comes out as it was."""
+    peer = scp()
+    with pytest.raises(ArithmeticError), associate(peer.port) as association:
+        raise ArithmeticError
+    assert association.is_aborted
+
+
+@pytest.mark.parametrize(
+    ("code", "fault", "words"),
+    [
+        (0xA700, Busy, "out of resources"),
+        (0xA7FF, Busy, "out of resources"),
+        (0xA900, Refused, "does not match"),
+        (0xA9AB, Refused, "does not match"),
+        (0xC000, Refused, "cannot understand"),
+        (0xC123, Refused, "cannot understand"),
+        (0x0110, Refused, "processing failure"),
+        (0x0117, Refused, "invalid SOP instance"),
+        (0x0122, Refused, "SOP class not supported"),
+        (0x0124, Refused, "not authorised"),
+        (0x0211, Refused, "failure"),
+        (0xFE00, Refused, "failure"),
+    ],
+)
+def test_a_failure_status_is_a_fault(code, fault, words):
+    """Each failure status of PS3.4 B.2.3 and PS3.7 C says whether to try again, and why not."""
+    with pytest.raises(fault, match=words) as told:
+        scu.judge(code, "1.2.3")
+    assert f"0x{code:04X}" in str(told.value)
+
+
+@pytest.mark.parametrize("code", [0x0000, 0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007])
+def test_a_warning_is_a_success(code):
+    """What was stored with a warning was stored."""
+    assert scu.judge(code, "1.2.3") == code
