@@ -1,6 +1,7 @@
 """Call other AEs: associate, C-ECHO, and what their answers mean. C-STORE is in store_scu.py."""
 
 import contextlib
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from ssl import SSLContext
 from typing import Final
@@ -96,14 +97,18 @@ def associate(
     entity.network_timeout = None  # that one ends an association on which we are idle
     entity.requested_contexts = list(contexts)
     where = f"{called_ae}@{host}:{port}"
+    connections: list[socket.socket] = []
     try:
         association = entity.associate(
             host, port, ae_title=called_ae, max_pdu=MAX_PDU_BYTES,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [timeout_s])],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [timeout_s, connections])],
         )  # fmt: skip
     except OSError as fault:  # the name is not known
         raise Unreachable(f"{where}: {fault.strerror or 'no such host'}") from fault
     if not association.is_established:
+        _end(association, connections)
+        if not connections:
+            raise Unreachable(f"nobody answers at {where}")
         raise _not_established(association, where)
     try:
         yield association
@@ -114,25 +119,32 @@ def associate(
         association.release()
 
 
-def _prepare(event: evt.Event, timeout_s: float) -> None:
+def _prepare(event: evt.Event, timeout_s: float, connections: list[socket.socket]) -> None:
     wrapper = event.assoc.dul.socket
     if wrapper is not None and wrapper.socket is not None:
         wire.prepare(wrapper.socket, timeout_s)
+        connections.append(wrapper.socket)
+
+
+def _end(association: Association, connections: Sequence[socket.socket]) -> None:
+    """Close what pynetdicom leaves open when an association does not come about."""
+    association.dul.kill_dul()
+    association.dul.join(_CONNECT_S)
+    for connection in connections:
+        connection.close()
 
 
 def _not_established(association: Association, where: str) -> Busy | Refused | Unreachable:
     answer = association.acceptor.primitive
-    if answer is not None and answer.result == 0:
-        proposed = {str(one.abstract_syntax) for one in association.requestor.requested_contexts}
-        named = ", ".join(sorted(proposed)[:3]) + (", ..." if len(proposed) > 3 else "")
+    if association.rejected_contexts:
+        classes = sorted({str(one.abstract_syntax) for one in association.rejected_contexts})
+        named = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
         return NothingAccepted(f"{where} accepts nothing of what is proposed: SOP class {named}")
     if association.is_rejected and answer is not None:
         words = _REJECTIONS.get((answer.result_source, answer.diagnostic), "reason unknown")
         kind = Busy if answer.result == 2 else Rejected
         return kind(f"{where} rejected the association: {words}")
-    if association.is_aborted:
-        return Unreachable(f"{where} aborted, or did not answer, while the association was opened")
-    return Unreachable(f"nobody answers at {where}")
+    return Unreachable(f"{where} aborted, or did not answer, while the association was opened")
 
 
 def echo(association: Association) -> None:

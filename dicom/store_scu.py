@@ -124,26 +124,28 @@ class StoreScu:
 
     def _associate(self, pair: tuple[str, str]) -> None:
         """Open an association that proposes this pair, and those that came or were named before."""
-        wanted = [one for one in self._pairs if one != pair and one not in self._refused]
-        self._pairs = dict.fromkeys((*wanted[-(MOST_CONTEXTS - 1) :], pair))
+        self._pairs[pair] = None
+        wanted = [one for one in self._pairs if one not in self._refused]
+        first = wanted.index(pair)  # those named after it are likely to come next
+        wanted = (wanted[first:] + wanted[:first])[:MOST_CONTEXTS]
         peer = self.peer
         with contextlib.ExitStack() as stack:
             try:
                 association = stack.enter_context(
                     scu.associate(
                         peer.host, peer.port, called_ae=peer.called_ae,
-                        calling_ae=peer.calling_ae, contexts=proposals(self._pairs)[0],
+                        calling_ae=peer.calling_ae, contexts=proposals(wanted)[0],
                         timeout_s=peer.timeout_s,
                     )
                 )  # fmt: skip
             except scu.NothingAccepted:
-                self._refused |= self._pairs.keys()
+                self._refused.update(wanted)
                 return
             self._wire = stack.enter_context(
                 wire.taken(association, max_bytes=scu.MAX_PDU_BYTES, timeout_s=peer.timeout_s)
             )
             contexts = association.accepted_contexts
-            self._context_ids = {one: accepted(contexts, *one) for one in self._pairs}
+            self._context_ids = {one: accepted(contexts, *one) for one in wanted}
             self._refused |= {one for one, taken in self._context_ids.items() if taken is None}
             self._open = stack.pop_all()
 

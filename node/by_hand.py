@@ -15,7 +15,7 @@ def move_jobs(config_file: Path, job_ids: Sequence[int], move: Move) -> int:
 
     Raises DoesNotMatch naming the jobs that are in no state to be moved so, after the others.
     """
-    ledger = Ledger.open(load(config_file, with_secrets=False).node.data_dir)
+    ledger = Ledger.open_existing(load(config_file, with_secrets=False).node.data_dir)
     act = {Move.RETRY: ledger.jobs.retry, Move.DROP: ledger.jobs.drop}[move]
     ids = list(job_ids) or [job.id for job in ledger.jobs.list([State.HELD])]
     missing = [job for job in ids if act(job, time.time()) is None]

@@ -31,7 +31,7 @@ def command(config_file: Path, *, as_json: bool) -> None:
     from routing.job import State
     from storage.ledger.ledger import Ledger
 
-    ledger = Ledger.open(load(config_file, with_secrets=False).node.data_dir)
+    ledger = Ledger.open_existing(load(config_file, with_secrets=False).node.data_dir)
     jobs = ledger.jobs.list([State.HELD])
     ledger.close()
     if as_json:

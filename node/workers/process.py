@@ -21,7 +21,9 @@ def work(settings: Settings, *, until_eof: bool) -> None:
     """Work until SIGTERM, SIGINT, or, if asked, the end of standard input."""
     configure(settings.log.level)
     data_dir = settings.node.data_dir
-    workshop = Workshop(settings, Ledger.open(data_dir), SpoolReader(data_dir / "spool"), Pool())
+    workshop = Workshop(
+        settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool()
+    )
     policy = Policy(settings.jobs.attempts, settings.jobs.first_wait_s)
     loop = Loop(workshop, HANDLERS, owner_of(os.getpid()), policy)
     for name in (signal.SIGTERM, signal.SIGINT):

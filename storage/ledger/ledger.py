@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from dicom.errors import StorageFault
 from routing.job import State
 from storage.ledger.database import FILE_NAME, Database
 from storage.ledger.events import Outbox
@@ -38,6 +39,14 @@ class Ledger:
             Receipts(database),
             Outbox(database),
         )
+
+    @classmethod
+    def open_existing(cls, data_dir: Path) -> "Ledger":
+        """Open the ledger that a node made. Raises StorageFault where no node has run."""
+        if not (data_dir / FILE_NAME).exists():
+            words = f"no node has run with {data_dir}: check [node] data_dir, or `penumbra serve`"
+            raise StorageFault(words)
+        return cls.open(data_dir)
 
     def close(self) -> None:
         """Close the database."""

@@ -11,10 +11,10 @@ from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.presentation import build_context
 
-from dicom.context import storage_contexts
+from dicom.context import TRANSFER_SYNTAXES
 from dicom.store_scu import RemoteAe, StoreScu
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
+CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("2", "4", "7"))
 VERIFICATION = "1.2.840.10008.1.1"
 
 
@@ -41,9 +41,10 @@ def scp() -> Iterator[Callable[..., Scp]]:
 
         def start(contexts=None, answer=lambda event: 0, **attributes) -> Scp:
             entity = ApplicationEntity("PACS")
-            entity.supported_contexts = [
-                build_context(VERIFICATION), *(storage_contexts() if contexts is None else contexts)
-            ]  # fmt: skip
+            entity.supported_contexts = contexts or [
+                build_context(VERIFICATION),
+                *(build_context(one, list(TRANSFER_SYNTAXES)) for one in CLASSES),
+            ]
             for name, value in attributes.items():
                 setattr(entity, name, value)
             facts = Scp(0, None)

@@ -10,7 +10,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
 def test_every_class_in_every_syntax_is_accepted():
-    """Nothing that pynetdicom knows how to store is missing, nor any syntax, nor private classes."""
+    """No storage class that pynetdicom knows is missing, no syntax, and no private class."""
     contexts = {one.abstract_syntax: one for one in storage_contexts(["1.2.3.4", CT])}
     assert {one.abstract_syntax for one in AllStoragePresentationContexts} < contexts.keys()
     assert "1.2.3.4" in contexts

@@ -34,7 +34,7 @@ def test_echo_is_answered(scp):
 
 def test_echo_needs_verification(scp):
     """A peer without the Verification service says so, rather than hang."""
-    peer = scp(supported_contexts=[build_context("1.2.840.10008.5.1.4.1.1.2")])
+    peer = scp(contexts=[build_context("1.2.840.10008.5.1.4.1.1.2")])
     with pytest.raises(scu.NothingAccepted, match=VERIFICATION.replace(".", r"\.")):
         enter(associate(peer.port))
 
@@ -87,7 +87,7 @@ def test_a_deaf_peer_costs_one_time_out(deaf):
     ids=["http", "nothing", "half an answer", "nonsense"],
 )
 def test_a_peer_that_is_no_peer(blurting, words):
-    """Whatever comes instead of an answer, the association is not there; nothing is raised else."""
+    """Whatever comes instead of an answer is a peer that cannot be reached, and nothing else."""
     begun = time.monotonic()
     with pytest.raises(Unreachable):
         enter(associate(blurting(words), timeout_s=1))
