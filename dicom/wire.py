@@ -1,7 +1,7 @@
 """Send C-STOREs straight to an association's socket, each dataset byte for byte.
 
 pynetdicom keeps negotiation, release and abort. Its own C-STORE encodes a dataset anew, copies it
-several times and sleeps between fragments; see docs/architecture.md for the way in, node/lane.py.
+several times and sleeps between fragments. The way in is node/lane.py.
 """
 
 import contextlib

@@ -227,6 +227,7 @@ def _check(run: checks.Run, servers: Servers) -> list[checks.Row]:
         lambda: checks.reported(run, servers.pacs),
         lambda: checks.answered(run),
         lambda: checks.settled(run),
+        lambda: checks.discreet(run),
         lambda: checks.told(run, servers.heard) if servers.heard else iter(()),
     ]
     return [row for part in parts for row in part()]

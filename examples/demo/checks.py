@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import io
+import json
 import subprocess
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlparse
@@ -13,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from ai.phantom import Truth
 from dicom.entity import SeriesKey
+from dicom.uid import is_valid
 from examples.demo.material import Sent
 from examples.demo.subscriber import Heard
 from examples.peers.node import Node, penumbra
@@ -155,6 +158,21 @@ def _content(item: Dataset) -> Iterator[Dataset]:
     for child in item.get("ContentSequence", []):
         yield child
         yield from _content(child)
+
+
+def discreet(run: Run) -> Iterator[Row]:
+    """No name and no number of a patient is in the log, the metrics, an event or an object's name.
+
+    UIDs are: an administrator must be able to say which object is meant.
+    """
+    with urllib.request.urlopen(f"http://127.0.0.1:{run.node.http_port}/metrics") as answer:
+        metrics = answer.read().decode()
+    events = [(event.subject, dict(event.data)) for event in run.ledger.outbox.after(0, 10_000)]
+    names = [page["path"] for pages in run.bucket.store().list() for page in pages]
+    said = "\n".join([run.node.log.read_text(), metrics, json.dumps(events), *names])
+    needles = {text for text in run.identity if not is_valid(text)}
+    found = {text for text in needles if text in said}
+    yield Row("names and numbers in logs, metrics, events", str(len(found)), "0", not found)
 
 
 def told(run: Run, heard: Heard) -> Iterator[Row]:

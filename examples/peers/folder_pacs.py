@@ -67,16 +67,17 @@ def running_pynetdicom(
     status: int = 0,
     abort_after: int = 0,
     hang: bool = False,
+    rejects: bool = False,
 ) -> Iterator[FolderPacs]:
     """Run pynetdicom's storage SCP in a process of its own until the block ends.
 
     `status` is answered to every object; other than 0, nothing is kept. It aborts after
-    `abort_after` objects, or never answers where `hang` is true.
+    `abort_after` objects, never answers where `hang` is true, or takes no association at all.
     """
     facts = _facts("pynetdicom", directory, port, aet)
     with process(
         [sys.executable, "-m", "examples.peers.folder_pacs", facts.folder, str(facts.port), aet,
-         str(status), str(abort_after), str(int(hang))],
+         str(status), str(abort_after), str(int(hang)), str(int(rejects))],
         ready=lambda: answers(facts.port),
         log=directory / "pynetdicom.log",
         cwd=Path(__file__).parents[2],
@@ -91,8 +92,10 @@ def _facts(name: str, directory: Path, port: int | None, aet: str) -> FolderPacs
 
 
 def _serve(folder: Path, port: int, aet: str, *behaviour: int) -> None:
-    status, abort_after, hang = behaviour
+    status, abort_after, hang, rejects = behaviour
     entity = ApplicationEntity(aet)
+    if rejects:
+        entity.require_calling_aet = ["NOBODY"]
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
     entity.add_supported_context("1.2.840.10008.1.1")
@@ -115,4 +118,4 @@ def _serve(folder: Path, port: int, aet: str, *behaviour: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:7]))
+    _serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:8]))

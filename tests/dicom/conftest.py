@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 import pytest
 from pynetdicom import evt
@@ -34,39 +35,47 @@ class Scp:
         return RemoteAe("127.0.0.1", self.port, **facts)
 
 
+def start(stack, *, contexts=None, answer=lambda event: 0, **attributes) -> Scp:
+    """Start an SCP: what it accepts, and what it does with an object (by default: store it)."""
+    entity = ApplicationEntity("PACS")
+    entity.supported_contexts = contexts or [
+        build_context(VERIFICATION),
+        *(build_context(one, list(TRANSFER_SYNTAXES)) for one in CLASSES),
+    ]
+    for name, value in attributes.items():
+        setattr(entity, name, value)
+    facts = Scp(0, None)
+
+    def store(event: evt.Event) -> int:
+        uid = str(event.request.AffectedSOPInstanceUID)
+        syntax = str(event.context.transfer_syntax)
+        dataset = event.request.DataSet.getvalue()
+        code = answer(event)
+        facts.stored.append((uid, syntax, dataset))
+        return code
+
+    handlers = [
+        (evt.EVT_C_STORE, store),
+        (evt.EVT_ACCEPTED, lambda event: facts.associations.append(event.assoc)),
+    ]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    stack.callback(server.shutdown)
+    facts.port, facts.server = server.socket.getsockname()[1], server
+    return facts
+
+
 @pytest.fixture
 def scp() -> Iterator[Callable[..., Scp]]:
-    """Start SCPs: what they accept, and what they do with an object (by default: store it)."""
+    """Start SCPs of this test's own."""
     with contextlib.ExitStack() as stack:
+        yield partial(start, stack)
 
-        def start(contexts=None, answer=lambda event: 0, **attributes) -> Scp:
-            entity = ApplicationEntity("PACS")
-            entity.supported_contexts = contexts or [
-                build_context(VERIFICATION),
-                *(build_context(one, list(TRANSFER_SYNTAXES)) for one in CLASSES),
-            ]
-            for name, value in attributes.items():
-                setattr(entity, name, value)
-            facts = Scp(0, None)
 
-            def store(event: evt.Event) -> int:
-                uid = str(event.request.AffectedSOPInstanceUID)
-                syntax = str(event.context.transfer_syntax)
-                dataset = event.request.DataSet.getvalue()
-                code = answer(event)
-                facts.stored.append((uid, syntax, dataset))
-                return code
-
-            handlers = [
-                (evt.EVT_C_STORE, store),
-                (evt.EVT_ACCEPTED, lambda event: facts.associations.append(event.assoc)),
-            ]
-            server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-            stack.callback(server.shutdown)
-            facts.port, facts.server = server.socket.getsockname()[1], server
-            return facts
-
-        yield start
+@pytest.fixture(scope="session")
+def lasting_scp() -> Iterator[Callable[..., Scp]]:
+    """Give one SCP per maximum PDU length, shared by tests that tell their objects by UID."""
+    with contextlib.ExitStack() as stack:
+        yield cache(partial(start, stack))
 
 
 @pytest.fixture

@@ -83,8 +83,8 @@ def test_a_deaf_peer_costs_one_time_out(deaf):
 
 @pytest.mark.parametrize(
     "words",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\2\0\0\0\0\xff", b"\2\0\0\0\0\4\0\0\0\0"],
-    ids=["http", "nothing", "half an answer", "nonsense"],
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\2\0\0\0\0\xff"],
+    ids=["http", "nothing", "half an answer"],
 )
 def test_a_peer_that_is_no_peer(blurting, words):
     """Whatever comes instead of an answer is a peer that cannot be reached, and nothing else."""
@@ -92,6 +92,12 @@ def test_a_peer_that_is_no_peer(blurting, words):
     with pytest.raises(Unreachable):
         enter(associate(blurting(words), timeout_s=1))
     assert time.monotonic() - begun < 4
+
+
+def test_an_empty_answer_accepts_nothing(blurting):
+    """An A-ASSOCIATE-AC without a word about what was proposed accepts none of it."""
+    with pytest.raises(scu.NothingAccepted):
+        enter(associate(blurting(b"\2\0\0\0\0\4\0\0\0\0"), timeout_s=1))
 
 
 def test_a_block_that_fails_aborts(scp):

@@ -29,6 +29,7 @@ HOMES = {
     "pynetdicom": [
         "dicom/context.py",
         "dicom/scu.py",
+        "dicom/wire.py",
         "node/acceptor.py",
         "node/exchange.py",
         "node/lane.py",

@@ -64,10 +64,9 @@ def test_sending_again_is_a_success(place, make):
 
 
 @pytest.mark.p7
+@pytest.mark.parametrize("place", ["folder", "file", "s3"], indirect=True)
 def test_a_duplicate_never_replaces(place, make):
     """Other bytes under the same UIDs get a name of their own; both are kept, and stay kept."""
-    if not place.knows_bytes:
-        pytest.skip("a PACS does not tell what it does with another object of the same UID")
     one, other = make(2, comment="first"), make(2, comment="second")
     with closing(place.open()) as destination:
         receipts = [*destination.send([one, other]), *destination.send([other, one])]
