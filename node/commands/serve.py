@@ -20,7 +20,6 @@ def command(config_file: Path) -> None:
       penumbra serve -c node.toml
     """  # noqa: D301
     from config.load import load
-
     from node.run import serve
 
     serve(load(config_file), config_file.resolve())

@@ -24,7 +24,6 @@ def command(config_file: Path, *, until_eof: bool) -> None:
       penumbra work -c node.toml
     """  # noqa: D301
     from config.load import load
-
     from node.workers.process import work
 
     work(load(config_file), until_eof=until_eof)

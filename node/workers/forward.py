@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from deid.apply import deidentify
 from deid.profile import Profile
-
 from dicom.entity import Instance
 from dicom.errors import DeidFault, Fault
 from node.workers.workshop import Done, Workshop

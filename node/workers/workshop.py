@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ai.pipeline import Pool
-from deid.profile import Profile, compile_profile
-from deid.pseudonym import read_key
-from storage.destinations.table import open_destination
-from storage.spool.reader import SpoolReader
-
 from config import secrets
 from config.model import Settings
+from deid.profile import Profile, compile_profile
+from deid.pseudonym import read_key
 from dicom.errors import ConfigFault
 from storage.destinations.base import Destination
+from storage.destinations.table import open_destination
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
+from storage.spool.reader import SpoolReader
 
 
 class Stopping(Exception):  # noqa: N818  (no error: the worker is asked to end)

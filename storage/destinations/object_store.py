@@ -39,6 +39,8 @@ _SLOW: Final = ("RequestTimeout",)
 """What S3 says with status 400 to a body that dried up."""
 _MISCONFIGURED: Final = ("builder error", "BareRedirect", "BadScheme", "InvalidUri")
 
+_DENIED: Final = "access denied; check access_key, secret_key, policy"
+
 ReadSecret = Callable[[Secret], bytes]
 
 
@@ -216,8 +218,9 @@ def _config(settings: ObjectStoreDestination, read_secret: ReadSecret) -> Any:
         key: value for key, value in zip(keys, values, strict=True) if key and value
     }
     if scheme == "s3":
-        config["region"] = settings.region or "us-east-1"
         config["virtual_hosted_style_request"] = settings.endpoint is None
+        if settings.region or settings.endpoint:  # otherwise the environment may know it
+            config["region"] = settings.region or "us-east-1"
     return config or None
 
 
@@ -226,7 +229,7 @@ def _faults(where: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as fault:
-        raise Refused(f"{where}: access denied; check access_key, secret_key, policy") from fault
+        raise Refused(f"{where}: {_DENIED}") from fault
     except (exceptions.NotFoundError, FileNotFoundError) as fault:
         raise Refused(f"{where}: no such bucket or object") from fault
     except (exceptions.BaseError, OSError) as fault:
@@ -244,6 +247,8 @@ def _judge(where: str, words: str) -> DeliveryFault:
     if status.startswith("4") and status not in _TRY_AGAIN:
         if any(sign in words for sign in _SLOW):
             return Unreachable(f"{where}: waited in vain for our data")
+        if status in {"401", "403"}:
+            return Refused(f"{where}: {_DENIED}")
         return Refused(f"{where}: answered {status}; check url, endpoint and region")
     if status.startswith("3") or any(sign in words for sign in _MISCONFIGURED):
         return Refused(f"{where}: check endpoint and region")

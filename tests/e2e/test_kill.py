@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from examples.peers.seaweed import Seaweed
 from pydicom.dataset import Dataset
 
 from examples.peers.node import Node, new_key, running_node
 from examples.peers.process import free_port, wait_until
 from examples.peers.pynet_scu import Answer, store_all
+from examples.peers.seaweed import Seaweed
 
 RULES = """
 [peers.SCANNER]
