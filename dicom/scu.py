@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ssl import SSLContext
 from typing import Final
 
+from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
@@ -156,6 +157,27 @@ def echo(association: Association) -> None:
         raise Unreachable("the association ended before C-ECHO was answered")
     if code != status.SUCCESS:
         raise Refused(f"C-ECHO was answered 0x{code:04X}")
+
+
+def proposing(sop_class_uid: str) -> list[PresentationContext]:
+    """List the contexts for one SOP class whose messages are encoded anew each time."""
+    return [build_context(sop_class_uid)]
+
+
+def find(association: Association, identifier: Dataset, model: str) -> Iterator[Dataset]:
+    """Send C-FIND and yield each match (PS3.4 C.4.1).
+
+    Raises Unreachable when the association ends, Refused with the peer's status and comment.
+    """
+    for answer, match in association.send_c_find(identifier, model):
+        code = answer.get("Status")
+        if code is None:
+            raise Unreachable("the peer broke off in the middle of its answer")
+        if match is not None:
+            yield match
+        elif code != status.SUCCESS:
+            comment = str(answer.get("ErrorComment", "") or "no comment")
+            raise Refused(f"C-FIND was answered 0x{code:04X}: {comment}")
 
 
 def verification() -> list[PresentationContext]:

@@ -1,14 +1,14 @@
 """`penumbra query`: ask any PACS, or a node, what it holds (C-FIND SCU)."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from node.options import host_port
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-    from pynetdicom.association import Association
 
 MODELS: Final = {
     "patient": "1.2.840.10008.5.1.4.1.2.1.1",
@@ -33,7 +33,7 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 @click.command()
-@click.argument("address", metavar="HOST:PORT")
+@click.argument("address", metavar="HOST:PORT", type=host_port)
 @click.option(
     "-k",
     "--key",
@@ -61,7 +61,7 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 def command(
-    address: str,
+    address: tuple[str, int],
     keys: tuple[str, ...],
     level: str,
     *,
@@ -83,13 +83,9 @@ def command(
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     import json
 
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise click.UsageError(f"{address} is not HOST:PORT")
     level = level.upper()
     identifier = build_identifier(level, dict.fromkeys(SHOWN[level], "") | _given(keys))
-    where = (host.strip("[]"), int(port))
-    matches = _ask(where, identifier, MODELS[root], aet=aet, called=called, timeout_s=timeout_s)
+    matches = _ask(address, identifier, MODELS[root], aet=aet, called=called, timeout_s=timeout_s)
     rows = [texts(match) for match in matches]
     if as_json:
         for row in rows:
@@ -147,54 +143,15 @@ def _ask(
     called: str,
     timeout_s: float,
 ) -> Iterator["Dataset"]:
-    """Yield each match. Raises Unreachable, or Refused with what the peer said."""
-    from dicom import status as codes
-    from dicom.errors import Refused, Unreachable
+    """Yield each match. Raises Unreachable, Busy, or Refused with what the peer said."""
+    from dicom import scu
 
-    where = f"{called}@{address[0]}:{address[1]}"
-    with _associated(address, called, aet, model, timeout_s) as association:
-        for status, match in association.send_c_find(identifier, model):
-            code = status.get("Status")
-            if code is None:
-                raise Unreachable(f"{where} broke off in the middle of its answer")
-            if match is not None:
-                yield match
-            elif code != codes.SUCCESS:
-                comment = str(status.get("ErrorComment", "") or "no comment")
-                raise Refused(f"{where} answered 0x{code:04X}: {comment}")
-
-
-@contextmanager
-def _associated(
-    address: tuple[str, int], called: str, aet: str, model: str, timeout_s: float
-) -> Iterator["Association"]:
-    import socket
-
-    from pynetdicom.ae import ApplicationEntity
-
-    from dicom.errors import Refused, Unreachable
-
-    where = f"{called}@{address[0]}:{address[1]}"
-    try:  # a look ahead says why; pynetdicom would only log it, and leave its socket open
-        socket.create_connection(address, timeout_s).close()
-    except OSError as fault:
-        raise Unreachable(f"nobody answers at {where} ({fault.strerror or fault})") from fault
-    entity = ApplicationEntity(aet)
-    entity.add_requested_context(model)
-    entity.acse_timeout = entity.dimse_timeout = timeout_s
-    entity.network_timeout = entity.connection_timeout = timeout_s
-    association = entity.associate(*address, ae_title=called)
-    if association.is_rejected:
-        raise Refused(f"{where} rejected the association: check --aet and --called there")
-    if not association.is_established:
-        if association.rejected_contexts:
-            raise Refused(f"{where} does not offer this query model")
-        raise Unreachable(f"{where} answers, but not as a DICOM peer")
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
+    host, port = address
+    with scu.associate(
+        host, port, called_ae=called, calling_ae=aet, contexts=scu.proposing(model),
+        timeout_s=timeout_s,
+    ) as association:  # fmt: skip
+        yield from scu.find(association, identifier, model)
 
 
 def texts(match: "Dataset") -> dict[str, str]:

@@ -41,6 +41,14 @@ _MISCONFIGURED: Final = ("builder error", "BareRedirect", "BadScheme", "InvalidU
 
 _DENIED: Final = "access denied; check access_key, secret_key, policy"
 
+_KEYS: Final = {
+    "s3": ("endpoint", "", ""),
+    "az": ("endpoint", "account_name", "account_key"),
+    "gs": ("base_url", "", "service_account_key"),
+    "file": ("", "", ""),
+}
+"""obstore's names for endpoint, access_key and secret_key, per scheme."""
+
 ReadSecret = Callable[[Secret], bytes]
 
 
@@ -60,7 +68,7 @@ class ObjectStore:
         self._url = settings.url.rstrip("/")
         parts = urlsplit(settings.url)
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
-        config = _config(settings, read_secret)
+        config, credentials = _config(settings, read_secret)
         try:
             if self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +77,7 @@ class ObjectStore:
                 self._store = from_url(
                     self._url,
                     config=config,
+                    **credentials,
                     client_options=_client_options(settings, timeout_s),
                     # The ledger tries again; here only a hiccup is smoothed over.
                     retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
@@ -200,28 +209,29 @@ def _client_options(settings: ObjectStoreDestination, timeout_s: float) -> Any:
     }
 
 
-def _config(settings: ObjectStoreDestination, read_secret: ReadSecret) -> Any:
-    """Map the table to obstore's keys per scheme; without secrets its own discovery works."""
+def _config(settings: ObjectStoreDestination, read_secret: ReadSecret) -> tuple[Any, Any]:
+    """Map the table to obstore's config, and to credentials; without them it finds its own."""
     scheme = urlsplit(settings.url).scheme
-    keys = {
-        "s3": ("endpoint", "access_key_id", "secret_access_key"),
-        "az": ("endpoint", "account_name", "account_key"),
-        "gs": ("base_url", "", "service_account_key"),
-        "file": ("", "", ""),
-    }[scheme]
-    values = (
-        settings.endpoint,
-        read_secret(settings.access_key).decode() if settings.access_key else None,
-        read_secret(settings.secret_key).decode() if settings.secret_key else None,
-    )
-    config: dict[str, object] = {
-        key: value for key, value in zip(keys, values, strict=True) if key and value
+    endpoint, account, secret = _KEYS[scheme]
+    access_key = read_secret(settings.access_key).decode() if settings.access_key else ""
+    secret_key = read_secret(settings.secret_key).decode() if settings.secret_key else ""
+    values = ((endpoint, settings.endpoint), (account, access_key), (secret, secret_key))
+    config: dict[str, object] = {key: value for key, value in values if key and value}
+    if scheme != "s3":
+        return config or None, {}
+    config["virtual_hosted_style_request"] = settings.endpoint is None
+    if settings.region or settings.endpoint:  # otherwise the environment may know it
+        config["region"] = settings.region or "us-east-1"
+    if not (access_key and secret_key):
+        return config, {}
+    # Given so, an AWS_SESSION_TOKEN of the environment is not signed together with our keys.
+    ours = {
+        "access_key_id": access_key,
+        "secret_access_key": secret_key,
+        "token": None,
+        "expires_at": None,
     }
-    if scheme == "s3":
-        config["virtual_hosted_style_request"] = settings.endpoint is None
-        if settings.region or settings.endpoint:  # otherwise the environment may know it
-            config["region"] = settings.region or "us-east-1"
-    return config or None
+    return config, {"credential_provider": lambda: ours}
 
 
 @contextlib.contextmanager

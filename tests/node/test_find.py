@@ -1,6 +1,7 @@
 """C-FIND over the wire: real clients ask the service, and get what PS3.4 C.4.1 promises."""
 
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -75,12 +76,19 @@ def serving(service: FindService) -> Iterator[int]:
     """Bind a service to a small real server; gives its port."""
     ae = AE("PENUMBRA")
     ae.supported_contexts = list(service.contexts())
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(service.handlers()))
+    opened: list[socket.socket] = []
+    handlers = [
+        *service.handlers(),
+        (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket)),
+    ]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server is not None
     try:
         yield server.server_address[1]
     finally:
         server.shutdown()
+        for connection in opened:  # pynetdicom leaves those open whose peer was gone first
+            connection.close()
 
 
 @pytest.fixture(scope="module")

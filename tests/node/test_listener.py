@@ -212,9 +212,8 @@ def test_associating_costs_no_copy_of_the_contexts(door, call, wire):
     """Two hundred supported contexts are not copied for each association."""
     peer = call()
     peer.associate()
-    (association,) = [
-        one for one in threading.enumerate() if getattr(one, "is_acceptor", False)
-    ]  # an SCU of another test may still be on its way out
+    (lane,) = door.listener._connections.values()
+    association = lane._association
     shared = {id(one) for one in door.listener.store.contexts()}
     assert shared <= {id(one) for one in association.acceptor.supported_contexts}
 

@@ -191,6 +191,23 @@ def test_plain_http_must_be_asked_for(make):
     assert options(bare.model_copy(update={"endpoint": "http://s3"}), 1)["allow_http"]
 
 
+def test_the_environment_does_not_meddle(opened, s3_settings, make, monkeypatch):
+    """Where the config gives keys, those of the environment are left alone, its token too."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION", "ENDPOINT_URL"):
+        monkeypatch.setenv(f"AWS_{name}", "http://127.0.0.1:1")
+    assert len(list(opened(s3_settings).send([make(1)]))) == 1
+
+
+def test_the_environment_is_asked_where_the_config_is_silent(
+    opened, s3_settings, s3, make, monkeypatch
+):
+    """Without keys in the config, those of the environment are used."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    destination = opened(s3_settings, access_key=None, secret_key=None)
+    assert len(list(destination.send([make(1)]))) == 1
+
+
 def test_azure_is_spoken_to(opened_grumpy, make, grumpy, monkeypatch):
     """Azure takes the same table; its answers are understood the same way."""
     grumpy.status, grumpy.word = 403, "AuthenticationFailed"
