@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 from pynetdicom import AllStoragePresentationContexts, evt
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.ae import ApplicationEntity
@@ -34,9 +35,13 @@ class FolderPacs:
         return dict(self._files())[sop_instance_uid].read_bytes()
 
     def _files(self) -> list[tuple[str, Path]]:
-        files = [file for file in self.folder.rglob("*") if file.is_file()]
-        return [(str(dcmread(file, specific_tags=["SOPInstanceUID"]).SOPInstanceUID), file)
-                for file in files]  # fmt: skip
+        found: list[tuple[str, Path]] = []
+        for file in self.folder.rglob("*.*"):
+            # storescp writes in place: what is being written is not received yet.
+            with contextlib.suppress(InvalidDicomError, FileNotFoundError, AttributeError):
+                head = dcmread(file, specific_tags=["SOPInstanceUID"])
+                found.append((str(head.SOPInstanceUID), file))
+        return found
 
 
 @contextlib.contextmanager
@@ -110,8 +115,9 @@ def _serve(folder: Path, port: int, aet: str, *behaviour: int) -> None:
             event.assoc.abort()
             return 0xC000
         if status == 0:
-            name = folder / f"{event.request.AffectedSOPInstanceUID}.dcm"
+            name = folder.parent / f"{event.request.AffectedSOPInstanceUID}.dcm"
             name.write_bytes(event.encoded_dataset())
+            name.rename(folder / name.name)  # so that whoever looks sees whole files only
         return status
 
     entity.start_server(("127.0.0.1", port), evt_handlers=[(evt.EVT_C_STORE, store)])

@@ -6,9 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 
 class PeerDied(RuntimeError):  # noqa: N818  (an event, not a mistake)
@@ -47,6 +49,31 @@ def wait_until(ready: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block has ended, where this is the main thread.
+
+    A child that a signal cuts off from its name while it starts would never be ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.append(number)
+
+    before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for one in came:
+            signal.raise_signal(one)
+
+
 def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
     for what in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -74,17 +101,19 @@ def running(
     Output goes to `log`. Raises PeerDied with the log's tail when it ends early or stays silent.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    child: subprocess.Popen[bytes] | None = None
     with log.open("wb") as sink:
-        child = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            start_new_session=True,
-        )
         try:
+            with _undisturbed():
+                child = subprocess.Popen(
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    start_new_session=True,
+                )
             try:
                 wait_until(lambda: child.poll() is not None or ready(), timeout_s, str(command[0]))
             except TimeoutError as late:
@@ -93,7 +122,8 @@ def running(
                 raise PeerDied(f"{command[0]} ended with {child.returncode}\n{tail(log)}")
             yield child
         finally:
-            _end(child, grace_s)
+            if child is not None:
+                _end(child, grace_s)
 
 
 def tail(log: Path, lines: int = 30) -> str:
