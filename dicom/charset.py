@@ -19,7 +19,6 @@ UTF_8: Final = "ISO_IR 192"
 LOCALISED: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT"})
 """The value representations whose text follows SpecificCharacterSet (PS3.5 6.1.2.3)."""
 
-_ASCII: Final = "iso8859"  # pydicom's name for "nothing declared"
 _ALONE: Final = frozenset({"UTF8", "GBK", "GB18030"})
 _FRAGMENTS: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _RESET: Final = re.compile(rb"[\^=\\\r\n\f\t]")
@@ -27,6 +26,10 @@ _SHORT: Final = {True: struct.Struct("<H"), False: struct.Struct(">H")}
 
 Encodings = tuple[str, ...]
 """Python's names of the declared character sets, the initial one first."""
+
+_ASCII: Final = "iso8859"  # pydicom's name for "nothing declared"
+ASCII: Final[Encodings] = (_ASCII,)
+"""Nothing declared."""
 
 
 def encodings(terms: Sequence[str]) -> Encodings:
@@ -47,7 +50,11 @@ def _spelt(term: str) -> str:
 
 def terms_of(dataset: Dataset) -> tuple[str, ...]:
     """Read the defined terms of SpecificCharacterSet; none where it is absent or empty."""
-    declared = read(dataset, SPECIFIC_CHARACTER_SET, "CS", (_ASCII,))
+    return split_terms(read(dataset, SPECIFIC_CHARACTER_SET, "CS", ASCII))
+
+
+def split_terms(declared: str) -> tuple[str, ...]:
+    """Split the value of SpecificCharacterSet into its defined terms."""
     return tuple(part.strip() for part in declared.split("\\")) if declared else ()
 
 
@@ -58,18 +65,17 @@ def read(dataset: Dataset, tag: int, vr: str, declared: Encodings) -> str:
     """
     element: object = dataset.get_item(tag)
     if isinstance(element, RawDataElement):
-        return _of_raw(element, vr, declared)
+        raw = b"" if element.VR == "SQ" else element.value or b""
+        return of_raw(raw, vr, declared, little_endian=element.is_little_endian)
     return _of_value(element) if isinstance(element, DataElement) else ""
 
 
-def _of_raw(element: RawDataElement, vr: str, declared: Encodings) -> str:
-    raw = element.value
-    if not raw or element.VR == "SQ":
-        return ""
+def of_raw(raw: bytes, vr: str, declared: Encodings, *, little_endian: bool = True) -> str:
+    """Read the encoded value of an element as text, as `read` does."""
     if vr == "US":
-        short = _SHORT[element.is_little_endian]
+        short = _SHORT[little_endian]
         return str(short.unpack_from(raw)[0]) if len(raw) >= short.size else ""
-    return _stripped(decode(raw, declared) if vr in LOCALISED else decode(raw, (_ASCII,)))
+    return _stripped(decode(raw, declared if vr in LOCALISED else ASCII))
 
 
 def _of_value(element: DataElement) -> str:
@@ -79,12 +85,13 @@ def _of_value(element: DataElement) -> str:
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         parts = [value] if element.VR == "PN" and element.VM == 1 else list(value)
         return _stripped("\\".join(str(part) for part in parts))
-    return _stripped(decode(value, (_ASCII,)) if isinstance(value, bytes) else str(value))
+    return _stripped(decode(value, ASCII) if isinstance(value, bytes) else str(value))
 
 
 def _stripped(text: str) -> str:
     # Lone surrogates cannot be stored or sent; zero bytes pad UIDs.
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
     if "\\" not in text:
         return text.strip(" \0").replace("\0", "")
     return "\\".join(part.strip(" \0") for part in text.split("\\")).replace("\0", "")
@@ -137,7 +144,7 @@ def answer_terms(texts: Iterable[str], asked: Sequence[str]) -> tuple[str, ...]:
     if not texts:
         return ()
     declared = encodings(asked)
-    if declared != (_ASCII,) and all(_fits(text, declared) for text in texts):
+    if declared != ASCII and all(_fits(text, declared) for text in texts):
         return tuple(asked)
     return (UTF_8,)
 

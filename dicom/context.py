@@ -34,10 +34,6 @@ TRANSFER_SYNTAXES: Final[tuple[str, ...]] = tuple(
 """Every transfer syntax of PS3.6 Table A-1, retired ones too: what is not decoded
 needs no codec."""
 
-DEFLATED: Final = frozenset(
-    {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
-)
-
 UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 

@@ -10,24 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from dicom.encoding import (
+    BIG_ENDIAN,
+    DEFLATED,
+    IMPLICIT,
+    LONG_VRS,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+)
+
 HEAD_BYTES: Final = 4096
 """Enough of a dataset's beginning: group 0008 comes first, and these elements early in it."""
 
 _CLASS: Final = (0x0008, 0x0016)
 _INSTANCE: Final = (0x0008, 0x0018)
-_IMPLICIT: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.113619.5.2"})
-_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-_DEFLATED: Final = frozenset(
-    {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
-)
-_LONG_VRS: Final = frozenset(
-    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-)
-_SHORT_VRS: Final = frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN"}
-    | {b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
-)
-_UNDEFINED: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ def sop_uids(head: bytes, transfer_syntax_uid: str) -> SopUids:
     `head` may end anywhere. Never raises: what does not read as a dataset in this transfer
     syntax gives empty UIDs.
     """
-    if transfer_syntax_uid in _DEFLATED:
+    if transfer_syntax_uid in DEFLATED:
         try:
             head = zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, HEAD_BYTES)
         except zlib.error:
@@ -60,22 +56,22 @@ def sop_uids(head: bytes, transfer_syntax_uid: str) -> SopUids:
 
 def _elements(head: bytes, syntax: str) -> Iterator[tuple[tuple[int, int], bytes]]:
     """Walk whole elements until the head ends or stops making sense."""
-    order = ">" if syntax == _BIG_ENDIAN else "<"
+    order = ">" if syntax == BIG_ENDIAN else "<"
     tag_of, short_of, long_of = (struct.Struct(order + code) for code in ("HH", "H", "L"))
-    implicit = syntax in _IMPLICIT
+    implicit = syntax in IMPLICIT
     offset = 0
     while offset + 8 <= len(head):
         tag = tag_of.unpack_from(head, offset)
         vr = head[offset + 4 : offset + 6]
         if implicit:
             start, length = offset + 8, long_of.unpack_from(head, offset + 4)[0]
-        elif vr in _LONG_VRS and offset + 12 <= len(head):
+        elif vr in LONG_VRS and offset + 12 <= len(head):
             start, length = offset + 12, long_of.unpack_from(head, offset + 8)[0]
-        elif vr in _SHORT_VRS:
+        elif vr in SHORT_VRS:
             start, length = offset + 8, short_of.unpack_from(head, offset + 6)[0]
         else:
             return
-        if length == _UNDEFINED or start + length > len(head):
+        if length == UNDEFINED_LENGTH or start + length > len(head):
             return
         yield tag, head[start : start + length]
         offset = start + length

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicom import scu, wire
-from dicom.context import DEFLATED, MOST_CONTEXTS, accepted, proposals
+from dicom.context import MOST_CONTEXTS, accepted, proposals
+from dicom.encoding import DEFLATED
 from dicom.errors import CannotUnderstand, Refused, Unreachable
 from dicom.meta import read_meta
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,21 +11,25 @@ from dicom.context import storage_contexts
 from node.associations import AssociationBook
 from node.control_client import SOCKET_NAME
 from node.filing import Filing
+from node.history import History
 from node.listener import Listener
 from node.metrics import Metrics
 from node.notify import Notifier
+from node.reading import ReadingProcess
 from node.services.echo import EchoService
 from node.services.find import FindService
 from node.services.store import StoreService
 from node.settler import Settler
 from node.status import Status
 from node.supervisor import Supervisor
+from node.watermarks import Marks, Watermarks
 from node.web.control import control_app
 from node.web.server import Server
 from node.web.signs import signs_app
 from routing.rules import Rule, compile_rule
 from routing.settle import Timing
 from storage.index.database import Index
+from storage.ledger.events import NewEvent
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
@@ -44,6 +48,7 @@ class Front:
     filing: Filing
     listener: Listener
     supervisor: Supervisor
+    watermarks: Watermarks
     servers: tuple[Server, ...]
     notifier: Notifier | None
 
@@ -80,11 +85,11 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     index = Index.open(data_dir / "index.duckdb")
     reader = SpoolReader(root)
     book = AssociationBook()
-    metrics = Metrics(settings.peers)
+    metrics, history = Metrics(settings.peers), History(time.time)
     supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
     filing = Filing(
         spool,
-        Follower(spool, reader, ledger.intake, index),
+        Follower(spool, reader, ledger.intake, index, ReadingProcess(root)),
         Settler(
             ledger.settling,
             reader,
@@ -97,17 +102,26 @@ def assemble(settings: Settings, config_file: Path) -> Front:
         pid=os.getpid(),
         ring=supervisor.ring,
     )
+    watermarks = Watermarks(
+        Marks.of(settings.node), spool.free_bytes, _announce(ledger, settings.node.ae_title)
+    )
     contexts = storage_contexts(settings.node.private_sop_classes)
     listener = Listener(
         settings,
-        StoreService(spool, settings, contexts, time.time),
+        StoreService(spool, settings, contexts, time.time, watermarks),
         [EchoService(), FindService(settings, index)],
-        [book, metrics],
+        [book, metrics, history],
+        door_watchers=[metrics, history],
+        disk=lambda: watermarks.state,
     )
-    status = Status(settings, spool, ledger, index, filing, listener, supervisor, time.time())
+    status = Status(
+        settings, spool, ledger, index, filing, listener, supervisor, watermarks, time.time()
+    )
     metrics.read_from(status.facts)
     signs = signs_app(status.checks(), metrics, status.is_alive)
-    control = control_app(status=status.facts, sql=index.sql, events=_events(ledger))
+    control = control_app(
+        status=status.facts, sql=index.sql, events=_events(ledger), associations=history.recall
+    )
     servers = (
         Server.on_port(signs, settings.http.host, settings.http.port),
         Server.on_socket(control, data_dir / SOCKET_NAME),
@@ -115,12 +129,19 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     notifier = (
         Notifier(settings.mqtt, ledger.outbox, settings.node.ae_title) if settings.mqtt else None
     )
-    return Front(spool, ledger, index, filing, listener, supervisor, servers, notifier)
+    return Front(spool, ledger, index, filing, listener, supervisor, watermarks, servers, notifier)
 
 
 def _events(ledger: Ledger) -> Callable[[int, int], list[dict[str, object]]]:
     """Give the control app its events as plain facts."""
     return lambda after, limit: [asdict(event) for event in ledger.outbox.after(after, limit)]
+
+
+def _announce(ledger: Ledger, ae_title: str) -> Callable[[str, Mapping[str, object]], None]:
+    """Give the watermarks where to tell that the room on the disk changed."""
+    return lambda state, facts: ledger.outbox.record(
+        [NewEvent("penumbra.disk.changed", ae_title, {"state": state, **facts})], time.time()
+    )
 
 
 def _expire(ledger: Ledger, settings: Settings) -> Callable[[str], object]:

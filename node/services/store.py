@@ -4,6 +4,7 @@ PS3.4 Annex B, PS3.7 9.1.1. The lane brings a command and its dataset in fragmen
 peer hears is the status of the Fault raised here, or Success once commit has returned (P1).
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from pynetdicom.presentation import PresentationContext
 
 from config.model import Settings
 from dicom import part10, uid
-from dicom.entity import Arrival, Instance
+from dicom.entity import Arrival
 from dicom.errors import (
     CannotUnderstand,
     DoesNotMatch,
@@ -30,7 +31,7 @@ class Recording(Protocol):
     def write(self, chunk: bytes | memoryview) -> None:
         """Append bytes, which may change after the call. Raises SpoolFull."""
 
-    def commit(self) -> Instance:
+    def commit(self) -> object:
         """Return once the object is on disk, synced. Raises SpoolFull."""
 
     def abandon(self) -> None:
@@ -44,12 +45,27 @@ class Receiver(Protocol):
         """Make room for one object. Raises SpoolFull."""
 
 
+class Brake(Protocol):
+    """Slows senders down while room is short: node.watermarks.Watermarks is one."""
+
+    @property
+    def pause_s(self) -> float:
+        """How long an answer waits at this moment."""
+
+
+class NoBrake:
+    """Never slows anybody down."""
+
+    pause_s = 0.0
+
+
 class Storing:
     """One C-STORE in progress."""
 
-    def __init__(self, recording: Recording, arrival: Arrival) -> None:
+    def __init__(self, recording: Recording, arrival: Arrival, brake: Brake) -> None:
         self._recording = recording
         self._arrival = arrival
+        self._brake = brake
         self._head = bytearray()
         self._recording.write(part10.file_meta(arrival))
 
@@ -60,12 +76,17 @@ class Storing:
             self._head += fragment[:missing]
         self._recording.write(fragment)
 
-    def finish(self) -> Instance:
-        """Commit the object. Raises DoesNotMatch or SpoolFull, and then nothing is stored."""
+    def finish(self) -> None:
+        """Commit the object. Raises DoesNotMatch or SpoolFull, and then nothing is stored.
+
+        While room on the disk is short, returns a moment later: nothing else of the node waits.
+        """
         if not self._head:
             raise CannotUnderstand("the dataset is empty")
         self._check_head()
-        return self._recording.commit()
+        self._recording.commit()
+        if pause_s := self._brake.pause_s:
+            time.sleep(pause_s)
 
     def abandon(self) -> None:
         """Forget the object."""
@@ -91,11 +112,13 @@ class StoreService:
         settings: Settings,
         contexts: Sequence[PresentationContext],
         clock: Callable[[], float],
+        brake: Brake | None = None,
     ) -> None:
         self._receiver = receiver
         self._settings = settings
         self._contexts = tuple(contexts)
         self._clock = clock
+        self._brake = brake or NoBrake()
 
     def contexts(self) -> Sequence[PresentationContext]:
         """List the storage contexts to accept."""
@@ -129,7 +152,7 @@ class StoreService:
         )
         recording = self._receiver.begin(arrival)
         try:
-            return Storing(recording, arrival)
+            return Storing(recording, arrival, self._brake)
         except BaseException:
             recording.abandon()
             raise

@@ -12,10 +12,10 @@ from typing import Final, Self
 
 import duckdb
 import structlog
-from pydicom.dataset import Dataset
 
 from dicom.entity import Instance
 from dicom.errors import Corrupt, OutOfResources, SpoolFull, StorageFault
+from dicom.head import Texts
 from dicom.query import Query
 from storage.index import rows
 from storage.index.filing import file
@@ -24,8 +24,8 @@ from storage.index.reports import Table, ask
 from storage.index.schema import VERSION, statements
 from storage.index.select import select
 
-Entry = tuple[Instance, Dataset]
-"""An object as the spool has it, and its head as read from there."""
+Entry = tuple[Instance, Texts]
+"""An object as the spool has it, and the texts of its head."""
 Match = Mapping[str, str]
 """One found entity: DICOM text by keyword."""
 
@@ -92,8 +92,8 @@ class Index:
         entry without a Study or Series UID is passed over. Raises StorageFault.
         """
         heads: dict[str, rows.Head] = {}
-        for instance, dataset in entries:
-            head = rows.Head(instance, dataset)
+        for instance, texts in entries:
+            head = rows.Head(instance, texts)
             if head.study_instance_uid and head.series_instance_uid:
                 heads.setdefault(head.sop_instance_uid, head)
         with self._writing, self._cursor() as cursor, _transaction(cursor):

@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from dicom import charset, matching, moments
-from dicom.attributes import CATALOGUE, Attribute, Level
+from dicom import matching, moments
+from dicom.attributes import Attribute, Level
 from dicom.entity import Instance
+from dicom.head import Texts
 from storage.index.schema import folded, stored
 
 Value = str | int | dt.date | dt.time | dt.datetime | None
@@ -24,34 +23,27 @@ _STORED: Final = {
 }
 _KEPT_EMPTY: Final = frozenset({"PatientID", "IssuerOfPatientID"})
 """Together they name a Patient, so they are "" rather than NULL where they are unknown."""
-_STUDY_UID: Final = CATALOGUE["StudyInstanceUID"]
-_SERIES_UID: Final = CATALOGUE["SeriesInstanceUID"]
 
 
 class Head:
-    """One object: its Instance and its head, read attribute by attribute."""
+    """One object: its Instance, and the texts of its head."""
 
-    def __init__(self, instance: Instance, dataset: Dataset) -> None:
+    def __init__(self, instance: Instance, texts: Texts) -> None:
         self.instance = instance
-        self._dataset = dataset
-        self._declared = charset.encodings(charset.terms_of(dataset))
-        self.study_instance_uid = self.text(_STUDY_UID)
-        self.series_instance_uid = self.text(_SERIES_UID)
+        self._texts = texts
+        self.study_instance_uid = texts.get("StudyInstanceUID", "")
+        self.series_instance_uid = texts.get("SeriesInstanceUID", "")
 
     @property
     def sop_instance_uid(self) -> str:
         """The UID under which the object was stored."""
         return self.instance.arrival.sop_instance_uid
 
-    def text(self, attribute: Attribute) -> str:
-        """Read one attribute as text, "" where it is unknown."""
-        return charset.read(self._dataset, attribute.tag, attribute.vr, self._declared)
-
     def row(self, level: Level) -> Row:
         """Read the columns that come from this object for an entity of one level."""
         row: Row = {}
         for attribute, column, folded_column in _STORED[level]:
-            text = self.text(attribute)
+            text = self._texts.get(column, "")
             row[column] = to_column(attribute, text)
             if attribute.vr == "PN":
                 row[folded_column] = folded_text(text)

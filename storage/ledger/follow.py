@@ -10,27 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 import structlog
-from pydicom.dataset import Dataset
 
-from dicom import part10
-from dicom.entity import Instance, SeriesKey
-from dicom.errors import CannotUnderstand, DoesNotMatch, Fault
-from dicom.extent import breaks_off
-from dicom.uid import is_storable
+from dicom.errors import Fault
 from storage.index.database import Entry, Index
-from storage.ledger.intake import Arrived, Conflict, Intake, Tally
+from storage.ledger.arrived import Arrived, Readings, read_head
+from storage.ledger.intake import Conflict, Intake, Tally
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.spool import Spool
 
-BATCH = 200
+BATCH = 1000
+BATCH_BYTES = 256 << 20
+"""A batch of large objects ends earlier: its facts wait until the last of it is read."""
 MOST_LAG = 100_000
 """Counting goes no further: so many unfiled records are alarming enough."""
 
 log = structlog.get_logger()
-
-
-Read = tuple[Arrived, Dataset | None]
 
 
 class Follower:
@@ -42,12 +37,17 @@ class Follower:
         reader: SpoolReader,
         intake: Intake,
         index: Index,
+        readings: Readings,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._spool = spool
         self._reader = reader
         self._intake = intake
         self._index = index
+        self._readings = readings
+        self._ahead: list[Record] = []
+        """The batch that is being read."""
         self._clock = clock
         self._position = intake.positions()
         self._behind = True
@@ -61,33 +61,47 @@ class Follower:
 
         With an empty index this is the rebuild from the spool. Raises StorageFault.
         """
+        assert not self._ahead  # `step` came to the log's end before
         batch = self._take(self._index.position())
         if batch:
-            self._index.add(self._entries(batch), _reached(batch))
+            self._readings.submit(batch)
+            self._index.add(_entries(self._readings.collect()), _reached(batch))
         else:
             self._behind = False
         return len(batch)
 
     def step(self) -> Tally | None:
-        """Absorb one batch of new records; None when there is nothing new."""
-        batch = self._take(self._position)
+        """Absorb one batch of new records; None when there is nothing new.
+
+        The next batch is being read meanwhile.
+        """
+        batch = self._ahead or self._begin(self._position)
         if not batch:
             return None
-        read = [(record, self._read(record.instance)) for record in batch]
+        try:
+            return self._absorb(batch)
+        except BaseException:
+            self._ahead = []  # it comes after what was not absorbed
+            self._readings.forget()
+            raise
+
+    def _absorb(self, batch: Sequence[Record]) -> Tally:
+        arrived = self._readings.collect()
         reached = _reached(batch)
-        tally = self._intake.absorb([arrived for _, (arrived, _) in read], reached, self._clock())
+        self._ahead = self._begin({**self._position, **reached})
+        tally = self._intake.absorb(arrived, reached, self._clock())
         self._position.update(reached)
-        new = {id(arrived) for arrived in tally.new}
-        entries = [
-            (arrived.instance, head)
-            for _, (arrived, head) in read
-            if head is not None and id(arrived) in new
-        ]
         if not self._behind:
-            self._add(entries, reached)
+            self._add(_entries(tally.new), reached)
         if tally.unfiled or tally.conflicts:
             log.warning("objects held", unfiled=tally.unfiled, conflicts=tally.conflicts)
         return tally
+
+    def _begin(self, after: Mapping[str, int]) -> list[Record]:
+        batch = self._take(after)
+        if batch:
+            self._readings.submit(batch)
+        return batch
 
     def _add(self, entries: Sequence[Entry], reached: Mapping[str, int]) -> None:
         try:
@@ -105,59 +119,26 @@ class Follower:
         instance, conflict = self._intake.find(sop_instance_uid, digest)
         if conflict:
             raise Conflict
-        arrived, head = self._read(instance)
+        arrived = read_head(self._reader, instance)
         if arrived.fault is not None:
             raise arrived.fault
         self._intake.refile(arrived)
-        if head is not None:
-            self._index.add([(instance, head)], {})
+        self._index.add(_entries([arrived]), {})
 
     def _take(self, after: Mapping[str, int]) -> list[Record]:
-        return list(islice(self._spool.records(after), BATCH))
-
-    def _read(self, instance: Instance) -> Read:
-        nowhere = SeriesKey("", "")
-        try:
-            head = self._head(instance)
-            key = file_key(instance, head)
-        except Fault as fault:
-            return Arrived(instance, nowhere, fault=fault), None
-        except Exception as bug:  # noqa: BLE001  (one strange object shall not stop all others)
-            unread = CannotUnderstand(f"dataset cannot be read ({type(bug).__name__})")
-            return Arrived(instance, nowhere, fault=unread), None
-        return Arrived(instance, key, part10.text(head, "Modality")[:16]), head
-
-    def _head(self, instance: Instance) -> Dataset:
-        with self._reader.open(instance.location) as stream:
-            head = part10.read_head(stream)
-            stream.seek(len(part10.file_meta(instance.arrival)))
-            if breaks_off(stream, instance.arrival.transfer_syntax_uid):
-                raise CannotUnderstand("dataset breaks off: its lengths promise more")
-        return head
-
-    def _entries(self, batch: Sequence[Record]) -> list[tuple[Instance, Dataset]]:
-        read = [self._read(record.instance) for record in batch]
-        return [(arrived.instance, head) for arrived, head in read if head is not None]
+        batch: list[Record] = []
+        size_bytes = 0
+        for record in islice(self._spool.records(after), BATCH):
+            batch.append(record)
+            size_bytes += record.location.length
+            if size_bytes > BATCH_BYTES:
+                break
+        return batch
 
 
-def file_key(instance: Instance, head: Dataset) -> SeriesKey:
-    """Say where an object belongs, by its own head.
-
-    Raises CannotUnderstand when its UIDs are missing or unusable, DoesNotMatch when the head
-    names another object than the C-STORE command did (PS3.4 B.2.3).
-    """
-    found = {
-        keyword: part10.text(head, keyword)
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    }
-    for keyword, value in found.items():
-        if not is_storable(value):
-            words = f"{keyword} is {'not usable as a UID' if value else 'missing'}"
-            raise CannotUnderstand(words)
-    if found["SOPInstanceUID"] != instance.arrival.sop_instance_uid:
-        raise DoesNotMatch("SOPInstanceUID differs between the C-STORE command and the dataset")
-    return SeriesKey(found["StudyInstanceUID"], found["SeriesInstanceUID"])
+def _entries(read: Sequence[Arrived]) -> list[Entry]:
+    return [(one.instance, one.texts) for one in read if one.fault is None]
 
 
 def _reached(batch: Sequence[Record]) -> dict[str, int]:
-    return {record.instance.location.segment: record.end for record in batch}
+    return {record.location.segment: record.end for record in batch}

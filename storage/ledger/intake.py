@@ -5,16 +5,22 @@ What cannot be filed is kept as well, with a held job so that a person sees it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Final
 
 from sqlalchemy import Connection, Row, and_, select, update
 
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
-from dicom.errors import Corrupt, Fault, ServiceFault
+from dicom.errors import Corrupt, ServiceFault
 from routing.job import Kind, NewJob, State
 from storage.ledger import events, jobs
+from storage.ledger.arrived import Arrived
 from storage.ledger.database import Database
 from storage.ledger.schema import instances, positions, series
+
+MODALITY_LIMIT: Final = 16
+"""A CS is no longer (PS3.5 Table 6.2-1); what is comes from a sender that made it up."""
+_OF_ARRIVAL: Final = tuple(one.name for one in fields(Arrival))
 
 
 class Conflict(ServiceFault):
@@ -27,16 +33,6 @@ class Conflict(ServiceFault):
             "another object came first under this SOP Instance UID; both are kept, only the "
             "first is delivered: compare the two at the sender, then `penumbra drop` this job"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """An object from the log with what its head says, or why its head says nothing."""
-
-    instance: Instance
-    key: SeriesKey
-    modality: str = ""
-    fault: Fault | None = None
 
 
 @dataclass(slots=True)
@@ -120,10 +116,14 @@ def _known(db: Connection, uids: set[str]) -> dict[str, set[str]]:
 
 
 def _row(one: Arrived, *, conflict: bool) -> dict[str, object]:
+    arrival, location = one.instance.arrival, one.instance.location
     return {
-        **asdict(one.instance.arrival),
-        **asdict(one.instance.location),
-        **asdict(one.key),
+        **{name: getattr(arrival, name) for name in _OF_ARRIVAL},
+        "segment": location.segment,
+        "offset": location.offset,
+        "length": location.length,
+        "study_instance_uid": one.key.study_instance_uid,
+        "series_instance_uid": one.key.series_instance_uid,
         "digest": one.instance.digest,
         "conflict": conflict,
     }
@@ -177,7 +177,7 @@ def _grow_series(db: Connection, new: Iterable[Arrived]) -> None:
             db.execute(
                 series.insert().values(
                     **asdict(key),
-                    modality=first.modality,
+                    modality=first.texts.get("Modality", "")[:MODALITY_LIMIT],
                     origin=first.instance.arrival.origin,
                     rule=first.instance.arrival.rule,
                     instances=len(members),

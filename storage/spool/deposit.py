@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from dicom.entity import Arrival, Instance
+from dicom.entity import Arrival
 from dicom.errors import StorageFault
-from storage.spool.record import encode_facts
+from storage.spool.record import Record, encode_facts
 from storage.spool.recording import Recording
 from storage.spool.segment import Room, Segment, full
 
@@ -23,7 +23,7 @@ def deposit(
     *,
     writer: str,
     reserve_bytes: int = 0,
-) -> Instance:
+) -> Record:
     """Write one Part 10 file as a sealed segment of its own; the front finds it in the folder.
 
     `writer` names the depositor in the segment's name: a job and a process, say. Results may use
@@ -44,7 +44,7 @@ def deposit(
         with Recording(segment, arrival, facts, lambda *_: None) as recording:
             for chunk in chunks:
                 recording.write(chunk)
-            instance = recording.commit()
+            record = recording.commit()
     except BaseException:
         _discard(segment)
         raise
@@ -52,7 +52,7 @@ def deposit(
         segment.seal()
     except OSError as fault:
         raise full(fault) from fault
-    return instance
+    return record
 
 
 def _create(root: Path, writer: str, room: Room) -> Segment:

@@ -1,5 +1,6 @@
 """Read Instances back from the spool, in any process: as a stream, or mapped without a copy."""
 
+import hashlib
 import io
 import mmap
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from dicom.entity import Instance, Location
 from dicom.errors import Corrupt
+from storage.spool.record import Record, checksum_of
 from storage.spool.scan import digest_at
 from storage.spool.segment import open_segment
 
@@ -96,19 +98,31 @@ class SpoolReader:
         if not location.length:
             return memoryview(b"")
         end = location.offset + location.length
-        with self._lock, self._opened(location) as fd:
+        with self._lock:
             mapped = self._maps.get(location.segment)
             if mapped is None or len(mapped) < end:
-                mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+                with self._opened(location) as fd:
+                    mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
                 self._maps[location.segment] = mapped
         return memoryview(mapped)[location.offset : end]
+
+    def identify(self, record: Record) -> Instance:
+        """Read a record whole, and give its Instance, with the digest of the bytes.
+
+        Raises Corrupt unless they are the bytes that were written.
+        """
+        whole = self.view(record.location)
+        if checksum_of(whole) != record.checksum:
+            raise Corrupt(f"{_where(record.location)} does not match its checksum")
+        digest = hashlib.sha256(whole).hexdigest()
+        return Instance(record.arrival, record.location, digest)
 
     def verify(self, instance: Instance) -> None:
         """Read an Instance whole. Raises Corrupt unless its bytes are those that were received."""
         location = instance.location
         with self._opened(location) as fd:
             try:
-                found = digest_at(fd, location.offset, location.length)
+                found = digest_at(fd, location)
             except OSError as fault:
                 raise Corrupt(f"{_where(location)} cannot be read: {fault.strerror}") from fault
         if found != instance.digest:

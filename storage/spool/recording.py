@@ -1,24 +1,19 @@
-"""One object on its way to disk: chunks in, one sync, and then a fact.
+"""One object on its way to disk: bytes in, one sync, and then a fact.
 
-Small chunks gather in the segment's buffer; what is larger goes to disk as it comes, so that
-memory stays flat. The prefix, which makes a record of the bytes, is written last or together
-with all the others.
+Bytes gather in the segment's buffer and go to disk when it is full, so that memory stays flat.
+The prefix, which makes a record of the bytes, is written last or together with all the others.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from dicom.entity import Arrival, Instance, Location
+from dicom.entity import Arrival, Location
 from dicom.errors import SpoolFull
 from storage.spool import record
 from storage.spool.crash import crash_point
 from storage.spool.segment import BUFFER_BYTES, Segment, full, write_all
-
-PASS_BYTES: Final = 64 << 10
-"""Chunks from here on that do not fit the buffer are not copied into it."""
 
 _PADDING: Final = bytes(record.ALIGNMENT)
 
@@ -30,8 +25,8 @@ class Recording:
     """
 
     __slots__ = (
-        "_arrival", "_body_at", "_facts", "_filled", "_is_over", "_on_disk", "_release",
-        "_segment", "_sha", "_start",
+        "_arrival", "_body_at", "_buffer", "_checksum", "_facts", "_filled", "_is_over",
+        "_on_disk", "_release", "_segment", "_start",
     )  # fmt: skip
 
     def __init__(
@@ -48,49 +43,60 @@ class Recording:
         self._release = release
         self._start = segment.end
         self._body_at = self._start + record.PREFIX_BYTES + len(facts)
-        self._sha = hashlib.sha256()
+        self._buffer = segment.buffer
+        self._checksum = record.new_checksum()
         self._filled = 0
         self._on_disk = 0
         self._is_over = False
 
-    def write(self, chunk: bytes | memoryview) -> None:
-        """Append bytes, which may change after the call. Raises SpoolFull."""
+    def room(self, wanted: int) -> memoryview:
+        """Give a place for the next bytes: at most as many as wanted, at least one.
+
+        Fill it and call `advance`; nothing is copied in between. Raises SpoolFull.
+        """
         self._require_open()
-        data = chunk if isinstance(chunk, bytes) else memoryview(chunk).cast("B")
-        self._sha.update(data)
-        if self._filled + len(data) > BUFFER_BYTES:
+        if self._filled == BUFFER_BYTES:
             try:
-                data = self._spill(data)
+                self._spill()
             except OSError as fault:
                 self._fail()
                 raise full(fault) from fault
             except SpoolFull:
                 self._fail()
                 raise
-        filled = self._filled + len(data)
-        self._segment.buffer[self._filled : filled] = data
-        self._filled = filled
+        return self._buffer[self._filled : self._filled + wanted]
 
-    def commit(self) -> Instance:
+    def advance(self, count: int) -> None:
+        """Count bytes in that now stand at the beginning of the last `room`."""
+        self._filled += count
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append bytes, which may change after the call. Raises SpoolFull."""
+        left = memoryview(chunk).cast("B")
+        while left:
+            room = self.room(len(left))
+            room[:] = left[: len(room)]
+            self.advance(len(room))
+            left = left[len(room) :]
+
+    def commit(self) -> record.Record:
         """Return once the object is on disk, synced; it can then be read and followed.
 
         Raises SpoolFull, and then nothing of it remains.
         """
         self._require_open()
         try:
-            end = self._finish()
+            stored = self._finish()
         except OSError as fault:
             self._fail()
             raise full(fault) from fault
         except SpoolFull:
             self._fail()
             raise
-        location = Location(self._segment.name, self._body_at, self._on_disk + self._filled)
-        instance = Instance(self._arrival, location, self._sha.hexdigest())
         self._is_over = True
-        self._segment.end = end
+        self._segment.end = stored.end
         self._release(self._segment, True)
-        return instance
+        return stored
 
     def abandon(self) -> None:
         """Forget the object; may be called more than once, and after commit or a fault."""
@@ -129,31 +135,35 @@ class Recording:
         self._is_over = True
         self._release(self._segment, False)
 
-    def _spill(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Write the buffer, and the data too if large; returns what is still to be buffered."""
-        parts = [self._segment.buffer[: self._filled]] if self._filled else []
-        passes = len(data) >= PASS_BYTES
-        size_bytes = self._filled + (len(data) if passes else 0)
+    def _spill(self) -> None:
+        """Write the buffer out, to fill it anew."""
+        gathered = self._gathered()
         at = self._body_at + self._on_disk
-        self._segment.grow(at + size_bytes)
+        self._segment.grow(at + len(gathered))
         if not self._on_disk:
             crash_point("before-write")
-        write_all(self._segment.fd, [*parts, data] if passes else parts, at)
-        self._on_disk += size_bytes
+        write_all(self._segment.fd, [gathered], at)
+        self._on_disk += len(gathered)
         self._filled = 0
-        return b"" if passes else data
 
-    def _finish(self) -> int:
-        """Write what is missing of the record, then sync, once; returns the record's end."""
+    def _gathered(self) -> memoryview:
+        """Give what the buffer holds, once: the checksum takes it in."""
+        gathered = self._buffer[: self._filled]
+        self._checksum.update(gathered)
+        return gathered
+
+    def _finish(self) -> record.Record:
+        """Write what is missing of the record, then sync, once."""
         segment, facts = self._segment, self._facts
-        tail_at = self._body_at + self._on_disk
-        length = self._on_disk + self._filled
+        gathered = self._gathered()
+        length = self._on_disk + len(gathered)
         end = record.aligned(self._body_at + length)
-        prefix = record.make_prefix(segment.name, self._start, facts, length, self._sha.digest())
-        tail = (segment.buffer[: self._filled], _PADDING[: end - self._body_at - length])
+        checksum = self._checksum.digest()
+        prefix = record.make_prefix(segment.name, self._start, facts, length, checksum)
+        tail = (gathered, _PADDING[: end - self._body_at - length])
         segment.grow(end)
         if self._on_disk:
-            write_all(segment.fd, tail, tail_at)
+            write_all(segment.fd, tail, self._body_at + self._on_disk)
             crash_point("after-write")
             write_all(segment.fd, (prefix, facts), self._start)
         else:
@@ -163,4 +173,5 @@ class Recording:
         crash_point("after-prefix")
         os.fdatasync(segment.fd)
         crash_point("after-sync")
-        return end
+        location = Location(segment.name, self._body_at, length)
+        return record.Record(self._arrival, location, checksum, end)

@@ -84,7 +84,7 @@ def _survey(fd: int, name: str, size_bytes: int) -> tuple[int, int, int]:
     """Return the end of the last whole record, how many are whole, and the damage before it."""
     end = records = damaged = unsure = 0
     for found in walk(fd, name, 0, size_bytes):
-        if isinstance(found, Record) and is_intact(fd, found.instance):
+        if isinstance(found, Record) and is_intact(fd, found):
             end, records = found.end, records + 1
             damaged, unsure = damaged + unsure, 0
         else:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from dicom.entity import Instance
-from storage.spool.record import ALIGNMENT, MAGIC, Record, read_record
+from dicom.entity import Location
+from storage.spool.record import ALIGNMENT, MAGIC, Record, new_checksum, read_record
 
 WINDOW_BYTES: Final = 1 << 20
 
@@ -55,21 +55,30 @@ def _next_record(fd: int, segment: str, start: int, limit: int) -> int:
     return limit
 
 
-def digest_at(fd: int, offset: int, length: int) -> str:
-    """Compute the SHA-256 (hex) of a range; a range beyond the end of the file gives another."""
+def digest_at(fd: int, location: Location) -> str:
+    """Compute the SHA-256 (hex) of a place; one beyond the end of the file gives another."""
     sha = hashlib.sha256()
+    for window in _windows(fd, location):
+        sha.update(window)
+    return sha.hexdigest()
+
+
+def is_intact(fd: int, record: Record) -> bool:
+    """Whether a record's bytes, in the open segment, are those that were written."""
+    checksum = new_checksum()
+    for window in _windows(fd, record.location):
+        checksum.update(window)
+    return checksum.digest() == record.checksum
+
+
+def _windows(fd: int, location: Location) -> Iterator[memoryview]:
+    """Read a place piece by piece, into one buffer; ends early where the file does."""
+    offset, length = location.offset, location.length
     window = memoryview(bytearray(min(WINDOW_BYTES, length)))
     while length:
         count = os.preadv(fd, [window[:length]], offset)
         if count == 0:
-            break
-        sha.update(window[:count])
+            return
+        yield window[:count]
         offset += count
         length -= count
-    return sha.hexdigest()
-
-
-def is_intact(fd: int, instance: Instance) -> bool:
-    """Whether an Instance's bytes, in the open segment, are those that were received."""
-    location = instance.location
-    return digest_at(fd, location.offset, location.length) == instance.digest

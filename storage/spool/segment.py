@@ -82,9 +82,12 @@ class Room:
         Raises StorageFault when the disk does not say.
         """
         try:
-            return shutil.disk_usage(self._root).free
+            free_bytes = shutil.disk_usage(self._root).free
         except OSError as fault:
             raise StorageFault(f"the spool's disk does not answer: {fault.strerror}") from fault
+        # `check` need not ask again: whoever watches the disk asks twice a second.
+        self._free_bytes, self._checked_s = free_bytes, time.monotonic()
+        return free_bytes
 
     def check(self) -> None:
         """Raise SpoolFull when less than the reserve is free."""
@@ -92,8 +95,7 @@ class Room:
             return
         now_s = time.monotonic()
         if now_s - self._checked_s > ROOM_CHECK_S:
-            self._free_bytes = self.free_bytes()
-            self._checked_s = now_s
+            self.free_bytes()
         self._require(self._free_bytes)
 
     def grant(self, least_bytes: int, wanted_bytes: int) -> int:

@@ -24,7 +24,7 @@ class SegmentSurvey:
     last_received_at: float | None
     """Seconds since the epoch; None without records."""
     damage: tuple[str, ...]
-    """A line for each record that fails its digest and each stretch that is no record."""
+    """A line for each record that fails its checksum and each stretch that is no record."""
 
 
 def survey(
@@ -32,7 +32,7 @@ def survey(
 ) -> Iterator[SegmentSurvey]:
     """Look at every segment, by name; the node may run meanwhile.
 
-    With `read_bodies` every object is read and compared with its digest. `progress` gets the
+    With `read_bodies` every object is read and compared with its checksum. `progress` gets the
     bytes passed since its last call. Raises StorageFault when the disk fails or a newer version
     wrote the spool.
     """
@@ -74,7 +74,7 @@ def _sum_up(
             damage, unsure = damage + unsure, []
         progress(found.end - end)
         count, end = count + 1, found.end
-        received_at = found.instance.arrival.received_at
+        received_at = found.arrival.received_at
         times = [min([received_at, *times]), max([received_at, *times])]
     if is_sealed:  # otherwise it is what the writer is writing, or left when it died
         damage += unsure
@@ -85,7 +85,7 @@ def _sum_up(
 def _fault(fd: int, found: Record | Gap, *, read_bodies: bool) -> str:
     if isinstance(found, Gap):
         return f"{found.end - found.start} bytes at {found.start} are no record"
-    if read_bodies and not is_intact(fd, found.instance):
-        uid = found.instance.arrival.sop_instance_uid
-        return f"{uid} at {found.instance.location.offset} does not match its digest"
+    if read_bodies and not is_intact(fd, found):
+        uid = found.arrival.sop_instance_uid
+        return f"{uid} at {found.location.offset} does not match its checksum"
     return ""

@@ -10,7 +10,8 @@ from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
 from dicom import scu
-from dicom.context import DEFLATED, TRANSFER_SYNTAXES
+from dicom.context import TRANSFER_SYNTAXES
+from dicom.encoding import DEFLATED
 from dicom.errors import Busy, Refused, Unreachable
 from dicom.wire import AssociationLost
 from examples.peers.process import wait_until

@@ -13,7 +13,7 @@ HOMES = {
     "aiomqtt": ["node/notify.py"],
     "anyio": ["node/web/*"],
     "click": ["node/cli.py", "node/options.py", "node/commands/*"],
-    "cryptography": ["deid/pseudonym.py", "deid/vault.py"],
+    "cryptography": ["config/certificates.py", "deid/pseudonym.py", "deid/vault.py"],
     "duckdb": ["storage/index/*"],
     "grpc": ["ai/triton.py"],
     "highdicom": ["ai/report/*"],
@@ -31,6 +31,7 @@ HOMES = {
         "dicom/scu.py",
         "dicom/wire.py",
         "node/acceptor.py",
+        "node/doors.py",
         "node/exchange.py",
         "node/lane.py",
         "node/listener.py",
@@ -42,6 +43,7 @@ HOMES = {
     "structlog": ANYWHERE,
     "tritonclient": ["ai/triton.py"],
     "uvicorn": ["node/web/*"],
+    "xxhash": ["storage/spool/record.py"],
 }
 """Where each outside package may be imported. A new package: a row here, a line in
 pyproject.toml, and a row with the reason in docs/decisions/0005."""

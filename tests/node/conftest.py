@@ -1,6 +1,7 @@
 """The door on a free port with a real receiver behind it, and a peer that speaks raw bytes."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from config.model import Settings
 from dicom import part10
 from dicom.entity import Arrival, Instance
 from dicom.errors import SpoolFull
+from examples.peers.certificates import Authority
 from examples.peers.process import wait_until
 from node.admission import AssociationFacts, AssociationRequest, Reject
 from node.conversation import Ending
@@ -49,7 +51,7 @@ class GatedSpool:
 
     def instances(self) -> list[Instance]:
         """What is on disk, as the ledger's follower would find it."""
-        return [record.instance for record in self.spool.records({})]
+        return [self.reader.identify(record) for record in self.spool.records({})]
 
     def bytes_of(self, instance: Instance) -> bytes:
         with self.reader.open(instance.location) as stream:
@@ -111,6 +113,10 @@ class Door:
         return self.listener.port
 
     @property
+    def tls_port(self) -> int:
+        return self.listener.tls_port
+
+    @property
     def stored(self) -> list[Instance]:
         return self.receiver.instances()
 
@@ -136,9 +142,11 @@ class Door:
 class RawPeer:
     """A peer that can say anything: honest PDUs by method, others through `send`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 10)
         self.socket.settimeout(20)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -316,8 +324,11 @@ def wire() -> type[Wire]:
 
 def settings_of(**node: Any) -> Settings:
     peers = node.pop("peers", {CALLER: {"may": ["store", "find"]}, "NOSTORE": {"may": ["find"]}})
+    tls = node.pop("tls", None)
     node = {"host": "127.0.0.1", "port": 0, **node}
-    return Settings.model_validate({"node": node, "peers": peers})
+    return Settings.model_validate(
+        {"node": node, "peers": peers, "tls": tls and {"port": 0, **tls}}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -328,7 +339,7 @@ def make_settings() -> Callable[..., Settings]:
 
 @pytest.fixture
 def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
-    """Start a listener; keys are those of [node], and `peers`."""
+    """Start a listener; keys are those of [node], and `peers` and `tls`."""
     doors: list[Door] = []
 
     def start(**node: Any) -> Door:
@@ -361,14 +372,45 @@ def door(open_door: Callable[..., Door]) -> Door:
 
 @pytest.fixture
 def call(request: pytest.FixtureRequest) -> Iterator[Callable[..., RawPeer]]:
-    """Connect raw peers to a door, by default to the fixture `door`; closed afterwards."""
+    """Connect raw peers to a door, by default to the fixture `door`; closed afterwards.
+
+    With a TLS context to its TLS port; `plain_to_tls` calls that port without TLS.
+    """
     peers: list[RawPeer] = []
 
-    def connect(to: Door | None = None) -> RawPeer:
+    def connect(
+        to: Door | None = None, tls: ssl.SSLContext | None = None, *, plain_to_tls: bool = False
+    ) -> RawPeer:
         door = to or request.getfixturevalue("door")
-        peers.append(RawPeer(door.port))
+        peers.append(RawPeer(door.tls_port if tls or plain_to_tls else door.port, tls))
         return peers[-1]
 
     yield connect
     for peer in peers:
         peer.close()
+
+
+class Pki:
+    """A hospital's authority, the node's certificate and a client's, and strangers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority(folder, "hospital")
+        self.stranger = Authority(folder, "stranger")
+        self.node = self.authority.issue("node", "localhost")
+        self.client = self.authority.issue("ct1", "ct1.hospital.example", "other.example")
+
+    def tls(self, **others: Any) -> dict[str, Any]:
+        """The table [tls] with client certificates required, and other keys."""
+        table = {
+            "certificate": self.node.certificate,
+            "key": self.node.key,
+            "client_ca": self.authority.file,
+            **others,
+        }
+        return {key: value for key, value in table.items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates, made once."""
+    return Pki(tmp_path_factory.mktemp("pki"))

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
 from config.model import Settings
-from dicom import part10
+from dicom import head, part10
 from dicom.entity import Arrival, Instance, Location
 from dicom.errors import StorageFault
 from dicom.query import Query
@@ -29,7 +29,7 @@ from examples.peers.find_scu import (
     written,
 )
 from node.services.find import FindService
-from storage.index.database import Index
+from storage.index.database import Entry, Index
 
 needs_findscu = pytest.mark.skipif(FINDSCU is None, reason="findscu is in Debian's dcmtk")
 
@@ -44,7 +44,7 @@ PEOPLE = {
 }
 
 
-def stored(number: int, terms: list[str], **keys: Any) -> tuple[Instance, Dataset]:
+def stored(number: int, terms: list[str], **keys: Any) -> Entry:
     """One object as the follower reads it."""
     dataset = Dataset()
     if terms:
@@ -54,7 +54,7 @@ def stored(number: int, terms: list[str], **keys: Any) -> tuple[Instance, Datase
         setattr(dataset, keyword, value)
     arrival = Arrival(CT, dataset.SOPInstanceUID, EXPLICIT, "CT1", "PENUMBRA", "a", "h", 1.0)
     instance = Instance(arrival, Location("s", number, 1), f"{number:064x}")
-    return instance, part10.read_head(written(dataset))
+    return instance, head.of_dataset(part10.read_head(written(dataset)))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from dicom import charset
+from dicom import charset, head
 from dicom.attributes import CATALOGUE
 from dicom.entity import Arrival, Instance, Location
 from storage.index.database import Entry, Index
@@ -19,8 +19,8 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 
 def raw_head(keys: dict[str, str], terms: str) -> Dataset:
     """A head as pydicom reads it: elements of raw bytes, whatever the values."""
-    head = Dataset()
-    head.add(DataElement(0x00080005, "CS", terms.split("\\")))
+    made = Dataset()
+    made.add(DataElement(0x00080005, "CS", terms.split("\\")))
     declared = list(charset.encodings(terms.split("\\")))
     for keyword, value in keys.items():
         one = CATALOGUE[keyword]
@@ -30,8 +30,8 @@ def raw_head(keys: dict[str, str], terms: str) -> Dataset:
             raw = encode_string(value, declared) if value else b""
         raw += b" " * (len(raw) % 2)
         element = RawDataElement(Tag(one.tag), one.vr, len(raw), raw, 0, False, True)
-        head[Tag(one.tag)] = element
-    return head
+        made[Tag(one.tag)] = element
+    return made
 
 
 def make_entry(number: int = 1, terms: str = "ISO_IR 192", digest: str = "", **keys: str) -> Entry:
@@ -43,7 +43,8 @@ def make_entry(number: int = 1, terms: str = "ISO_IR 192", digest: str = "", **k
         sop_class, uid, "1.2.840.10008.1.2.1", "SCANNER", "PENUMBRA", "assoc", "127.0.0.1", 1.7e9
     )
     instance = Instance(arrival, Location("seg", number * 100, 100), digest or f"{number:064x}")
-    return instance, raw_head({**keys, "SOPInstanceUID": uid, "SOPClassUID": sop_class}, terms)
+    keys = {**keys, "SOPInstanceUID": uid, "SOPClassUID": sop_class}
+    return instance, head.of_dataset(raw_head(keys, terms))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from dicom import charset, part10
+from dicom import charset, head, part10
 from dicom.attributes import CATALOGUE
 from dicom.entity import Arrival, Instance, Location
 from dicom.errors import CannotUnderstand, StorageFault
@@ -192,13 +192,14 @@ def test_any_bytes_in_any_key_are_indexed(
     batch = []
     for number in range(3):
         keys = st.dictionaries(st.sampled_from(keywords), st.binary(max_size=12), max_size=5)
-        instance, head = entry(number)
+        instance, texts = entry(number)
         for keyword, raw in data.draw(keys).items():
             if not keyword.endswith(("InstanceUID", "SOPClassUID")):
-                element = head.get_item(0x00080060)
-                tag = CATALOGUE[keyword].tag
-                head[tag] = element._replace(tag=tag, VR=CATALOGUE[keyword].vr, value=raw)
-        batch.append((instance, head))
+                texts = {
+                    **texts,
+                    keyword: charset.of_raw(raw, CATALOGUE[keyword].vr, charset.ASCII),
+                }
+        batch.append((instance, texts))
     index.add(batch, {})
     answer = found(index, **dict.fromkeys(STUDY, ""))
     index.close()
@@ -211,18 +212,17 @@ def test_real_heads_are_indexed(index: Index) -> None:
     uids: set[str] = set()
     for number, path in enumerate(REAL):
         try:
-            head = part10.read_head(path.read_bytes())
+            read = part10.read_head(path.read_bytes())
         except CannotUnderstand:
             continue
         keys = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-        texts = [charset.read(head, CATALOGUE[key].tag, "UI", ("iso8859",)) for key in keys]
-        if not all(texts):
+        texts = head.of_dataset(read)
+        if not all(map(texts.get, keys)):
             continue
-        arrival = Arrival(
-            "1.2", texts[0], head.file_meta.TransferSyntaxUID, "A", "B", "c", "d", 1.0
-        )
-        batch.append((Instance(arrival, Location("s", number, 1), f"{number:064x}"), head))
-        uids.add(texts[0])
+        uid = texts["SOPInstanceUID"]
+        arrival = Arrival("1.2", uid, read.file_meta.TransferSyntaxUID, "A", "B", "c", "d", 1.0)
+        batch.append((Instance(arrival, Location("s", number, 1), f"{number:064x}"), texts))
+        uids.add(uid)
     assert len(uids) > 60
     index.add(batch, {"s": len(batch)})
     rows = index.sql("SELECT SOPInstanceUID FROM objects", timeout_s=5, max_rows=1000).rows

@@ -9,13 +9,14 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
-from dicom import part10
+from dicom import head
 from dicom.entity import Arrival, SeriesKey
 from dicom.errors import CannotUnderstand, DoesNotMatch, StorageFault
 from dicom.part10 import file_meta
 from dicom.uid import derive
 from routing.job import State
 from storage.index.database import Index
+from storage.ledger.arrived import ReadingHere
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
@@ -36,7 +37,10 @@ class House:
         self.spool = Spool.open(root, segment_bytes=1 << 20, reserve_bytes=0)
         self.ledger = Ledger.open(self.data_dir)
         self.index = Index.open(self.data_dir / "index.duckdb")
-        self.follower = Follower(self.spool, SpoolReader(root), self.ledger.intake, self.index)
+        reader = SpoolReader(root)
+        self.follower = Follower(
+            self.spool, reader, self.ledger.intake, self.index, ReadingHere(reader)
+        )
         while self.follower.index_is_behind():
             self.follower.catch_up_index()
 
@@ -185,13 +189,13 @@ def test_an_index_that_fails_is_caught_up(house: House, monkeypatch: pytest.Monk
 
 def test_one_strange_object_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch):
     """Where reading a head meets a bug, that object is held and the rest is filed."""
-    read, strange = part10.read_head, str(dataset(1).SOPInstanceUID)
+    read, strange = head.read, str(dataset(1).SOPInstanceUID)
 
-    def stumble(stream: io.BufferedReader) -> object:
-        head = read(stream)
-        return 1 / 0 if head.SOPInstanceUID == strange else head
+    def stumble(*arguments: object) -> object:
+        found = read(*arguments)
+        return 1 / 0 if found["SOPInstanceUID"] == strange else found
 
-    monkeypatch.setattr(part10, "read_head", stumble)
+    monkeypatch.setattr(head, "read", stumble)
     receive_images(house, 1, 2, 3)
     house.follow()
     (job,) = house.ledger.jobs.list([State.HELD])

@@ -35,7 +35,9 @@ def arrived(uid: str, digest: str = "d", *, at: float = 10, association: str = "
         "127.0.0.1",
         at,
     )
-    return Arrived(Instance(arrival, Location("w-1", 64, 100), digest + uid), KEY, "CT")
+    return Arrived(
+        Instance(arrival, Location("w-1", 64, 100), digest + uid), KEY, {"Modality": "CT"}
+    )
 
 
 def released(_association: str) -> bool:

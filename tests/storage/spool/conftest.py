@@ -12,6 +12,7 @@ import pytest
 
 from dicom.entity import Arrival, Instance
 from storage.spool.reader import SpoolReader
+from storage.spool.record import Record
 from storage.spool.spool import Spool
 
 MB = 1 << 20
@@ -45,12 +46,18 @@ class Objects:
             view = memoryview(content)
             for start in range(0, len(content), chunk):
                 recording.write(view[start : start + chunk])
-            return recording.commit()
+            return self.identified(recording.commit(), content)
+
+    @staticmethod
+    def identified(record: Record, content: bytes) -> Instance:
+        """Say what Instance a record is whose bytes are known."""
+        return Instance(record.arrival, record.location, hashlib.sha256(content).hexdigest())
 
     @staticmethod
     def of(spool: Spool) -> list[Instance]:
         """List what a follower of the whole spool finds."""
-        return [record.instance for record in spool.records({})]
+        reader = SpoolReader(spool.root)
+        return [reader.identify(record) for record in spool.records({})]
 
     @staticmethod
     def read(root: Path, instance: Instance) -> bytes:

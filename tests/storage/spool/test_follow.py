@@ -10,6 +10,7 @@ import structlog
 from dicom.errors import SpoolFull, StorageFault
 from storage.spool.deposit import deposit
 from storage.spool.publication import LOOK_EVERY_S
+from storage.spool.reader import SpoolReader
 from storage.spool.segment import BUFFER_BYTES
 
 
@@ -20,9 +21,9 @@ def test_records_follow_from_a_position(spool, objects):
     for number in range(5):
         stored.append(objects.store(spool, b"x" * number, f"2.25.{number}"))
         (record,) = spool.records(position)
-        assert record.instance == stored[-1]
-        position[record.instance.location.segment] = record.end
-    assert [record.instance for record in spool.records({})] == stored
+        assert SpoolReader(spool.root).identify(record) == stored[-1]
+        position[record.location.segment] = record.end
+    assert objects.of(spool) == stored
 
 
 @pytest.mark.p1
@@ -39,9 +40,9 @@ def test_threads_and_a_follower(open_spool, objects):
         while True:
             is_last = done.is_set()
             for record in spool.records(position):
-                objects.read(spool.root, record.instance)
-                position[record.instance.location.segment] = record.end
-                seen.append(record.instance)
+                instance = SpoolReader(spool.root).identify(record)
+                position[record.location.segment] = record.end
+                seen.append(instance)
             if is_last:
                 return seen
             spool.wait(0.1)
@@ -89,15 +90,15 @@ def test_wait_wakes_on_commit(spool, objects):
 def test_a_deposit_is_noticed(spool, root, objects):
     """What a worker deposits is followed by a running front, once, and wakes it."""
     mine = objects.store(spool, b"mine")
-    position = {record.instance.location.segment: record.end for record in spool.records({})}
+    position = {record.location.segment: record.end for record in spool.records({})}
     for number in range(3):
         result = deposit(
             root, objects.arrival(f"2.25.{number}"), (b"re", memoryview(b"sult")), writer="job1-99"
         )
         assert spool.wait(20)
         (record,) = spool.records(position)
-        assert record.instance == result
-        assert objects.read(root, result) == b"result"
+        assert record == result
+        assert objects.read(root, objects.identified(result, b"result")) == b"result"
         position[result.location.segment] = record.end
     assert [file.name for file in sorted(root.glob("job*"))] == [
         f"job1-99-00000{number}.seg" for number in range(3)

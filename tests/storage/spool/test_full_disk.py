@@ -108,9 +108,10 @@ def test_the_reserve_is_for_results(small_disk, objects):
         (small_disk / "filler").write_bytes(bytes(6 * MB))
         with pytest.raises(SpoolFull, match="reserve"):
             objects.store(spool, b"x")
-        result = deposit(root, objects.arrival("2.25.2"), (objects.body(100_000),), writer="job1")
+        content = objects.body(100_000)
+        result = deposit(root, objects.arrival("2.25.2"), (content,), writer="job1")
         assert spool.wait(20)
-        assert objects.of(spool) == [result]
+        assert objects.of(spool) == [objects.identified(result, content)]
 
 
 def test_the_reserve_holds_against_one_large_object(small_disk, objects):

@@ -1,0 +1,195 @@
+"""Read stored objects in a process of its own, so that the door keeps the interpreter.
+
+Digests and heads cost more than the receiving itself. The child gets batches as JSON lines on its
+standard input and answers each with a line; end of file ends it, so it never outlives the front.
+An object that kills or hangs it is held, and takes no other object down.
+"""
+
+import json
+import os
+import queue
+import resource
+import select
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
+from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, Fault, StorageFault
+from node.logs import configure
+from storage.ledger.arrived import NOWHERE, Arrived, read
+from storage.spool.reader import SpoolReader
+from storage.spool.record import Record
+
+NICENESS: Final = 5
+"""Whoever waits at the door comes first."""
+MEMORY_LIMIT_BYTES: Final = 2 << 30
+"""A deflated dataset can unfold to any size; beyond this it is a fault of that object."""
+TIMEOUT_S: Final = 120.0
+"""A batch takes milliseconds, with objects of gigabytes seconds."""
+
+_FAULTS: Final[dict[str, type[Fault]]] = {
+    kind.code: kind for kind in (CannotUnderstand, DoesNotMatch, Corrupt, StorageFault)
+}
+
+log = structlog.get_logger()
+
+
+class _Gone(Exception):  # noqa: N818  (an event, caught in this file)
+    """The child died or hangs."""
+
+
+class ReadingProcess:
+    """Reads batches of records, first in, first out, one ahead of whoever collects.
+
+    One thread uses it. The child starts with the first batch; `forget` ends it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._command = [sys.executable, "-m", "node.reading", str(root)]
+        self._child: subprocess.Popen[bytes] | None = None
+        self._pending: deque[Sequence[Record]] = deque()
+
+    def submit(self, records: Sequence[Record]) -> None:
+        """Have a batch read."""
+        self._pending.append(records)
+        try:
+            self._ask(records)
+        except _Gone:
+            self._end()  # `collect` asks again
+
+    def collect(self) -> list[Arrived]:
+        """Wait for the oldest batch that was submitted."""
+        records = self._pending[0]
+        try:
+            if self._child is None:
+                self._ask_all()
+            arrived = self._answer(records)
+        except _Gone:
+            arrived = self._one_by_one(records)
+        self._pending.popleft()
+        return arrived
+
+    def forget(self) -> None:
+        """Drop what was submitted and not collected, and the child with it."""
+        self._end()
+        self._pending.clear()
+
+    def _ask_all(self) -> None:
+        for records in self._pending:
+            self._ask(records)
+
+    def _one_by_one(self, records: Sequence[Record]) -> list[Arrived]:
+        """Read a batch on which the child died, and find the object that does it."""
+        out: list[Arrived] = []
+        for record in records:
+            try:
+                self._end()
+                self._ask([record])
+                out += self._answer([record])
+            except _Gone:
+                uid = record.arrival.sop_instance_uid
+                log.error("reading died", sop_instance=uid, segment=record.location.segment)
+                fault = CannotUnderstand("reading it kills or hangs the process that reads")
+                out.append(Arrived(Instance(record.arrival, record.location, ""), fault=fault))
+        self._end()
+        return out
+
+    def _ask(self, records: Sequence[Record]) -> None:
+        if self._child is None:
+            self._child = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(_request(records))
+            self._child.stdin.flush()
+        except OSError as fault:
+            raise _Gone from fault
+
+    def _answer(self, records: Sequence[Record]) -> list[Arrived]:
+        child = self._child
+        assert child is not None
+        assert child.stdout is not None
+        if not select.select([child.stdout], [], [], TIMEOUT_S)[0]:
+            raise _Gone
+        line = child.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise _Gone
+        return [_arrived(one, found) for one, found in zip(records, json.loads(line), strict=True)]
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # what it did not read is asked again
+
+
+def _request(records: Sequence[Record]) -> bytes:
+    asked = [
+        (one.arrival.sop_class_uid, one.arrival.sop_instance_uid, one.arrival.transfer_syntax_uid,
+         one.location.segment, one.location.offset, one.location.length, one.checksum.hex())
+        for one in records
+    ]  # fmt: skip
+    return json.dumps(asked).encode("ascii") + b"\n"
+
+
+def _arrived(record: Record, found: list[Any]) -> Arrived:
+    digest, texts, fault = found
+    instance = Instance(record.arrival, record.location, digest)
+    if fault is not None:
+        code, words = fault
+        return Arrived(instance, fault=_FAULTS.get(code, CannotUnderstand)(words))
+    key = SeriesKey(texts["StudyInstanceUID"], texts["SeriesInstanceUID"])
+    return Arrived(instance, key, texts)
+
+
+def _read(reader: SpoolReader, asked: list[Any]) -> tuple[str, dict[str, str], object]:
+    sop_class_uid, sop_instance_uid, syntax, segment, offset, length, checksum = asked
+    arrival = Arrival(sop_class_uid, sop_instance_uid, syntax, "", "", "", "", 0.0, Origin.DIMSE)
+    location = Location(segment, offset, length)
+    found = read(reader, Record(arrival, location, bytes.fromhex(checksum), 0))
+    if found.fault is None:
+        assert found.key != NOWHERE
+        return found.instance.digest, dict(found.texts), None
+    return found.instance.digest, {}, (found.fault.code, str(found.fault))
+
+
+def main() -> None:
+    """Answer batches until standard input ends."""
+    configure("warning")  # what a library says of an object may quote it (P6)
+    os.nice(NICENESS)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, hard))
+    reader = SpoolReader(Path(sys.argv[1]))
+    batches: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    # Requests are taken in at once: the front must never wait for us to read one while we wait
+    # for it to read an answer.
+    threading.Thread(target=_take_in, args=(batches,), daemon=True).start()
+    while line := batches.get():
+        answers = [_read(reader, asked) for asked in json.loads(line)]
+        sys.stdout.write(json.dumps(answers) + "\n")
+        sys.stdout.flush()
+
+
+def _take_in(batches: queue.SimpleQueue[bytes]) -> None:
+    for line in sys.stdin.buffer:
+        batches.put(line)
+    batches.put(b"")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Objects are read in a process of their own; whatever becomes of it, each is filed or held."""
+
+import hashlib
+import io
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
+
+from dicom.entity import Arrival
+from dicom.part10 import file_meta
+from dicom.uid import derive
+from examples.peers.process import wait_until
+from node import reading
+from node.reading import ReadingProcess
+from storage.ledger.arrived import ReadingHere
+from storage.spool.reader import SpoolReader
+from storage.spool.record import Record
+from storage.spool.spool import Spool
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with Spool.open(tmp_path / "spool", segment_bytes=1 << 20, reserve_bytes=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def process(spool: Spool) -> Iterator[ReadingProcess]:
+    made = ReadingProcess(spool.root)
+    yield made
+    made.forget()
+
+
+def store(spool: Spool, number: int, content: bytes | None = None) -> Record:
+    uid = derive("reading", str(number))
+    head = Dataset()
+    head.SOPClassUID, head.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", uid
+    head.StudyInstanceUID, head.SeriesInstanceUID = derive("study"), derive("series")
+    head.SpecificCharacterSet, head.PatientName = "ISO_IR 192", "Müller^Jürgen"
+    stream = io.BytesIO()
+    dcmwrite(stream, head, implicit_vr=False, little_endian=True)
+    arrival = Arrival(head.SOPClassUID, uid, EXPLICIT, "A", "B", "a1", "h", 1.0)
+    with spool.begin(arrival) as recording:
+        recording.write(file_meta(arrival))
+        recording.write(stream.getvalue() if content is None else content)
+        return recording.commit()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, at what is no dataset
+def test_both_ways_of_reading_say_the_same(spool: Spool, process: ReadingProcess):
+    """The process gives what reading on the spot gives: digests, keys, texts and faults."""
+    batches = [
+        [store(spool, 1), store(spool, 2, b"no dataset at all, only words")],
+        [store(spool, 3, b"")],
+        [store(spool, number) for number in range(4, 60)],
+    ]
+    here = ReadingHere(SpoolReader(spool.root))
+    for batch in batches:
+        process.submit(batch)
+        here.submit(batch)
+    for batch in batches:
+        found, expected = process.collect(), here.collect()
+        assert [(one.instance, one.key, one.texts, str(one.fault)) for one in found] == [
+            (one.instance, one.key, one.texts, str(one.fault)) for one in expected
+        ]
+        assert [type(one.fault) for one in found] == [type(one.fault) for one in expected]
+        assert [one.instance.arrival for one in found] == [record.arrival for record in batch]
+    assert found[0].texts["PatientName"] == "Müller^Jürgen"
+
+
+def test_bytes_that_changed_on_disk_are_held(spool: Spool, process: ReadingProcess):
+    """An object whose bytes are not those that were written is corrupt, and its neighbours not."""
+    batch = [store(spool, number) for number in range(3)]
+    location = batch[1].location
+    file = spool.root / f"{location.segment}.open"
+    with file.open("r+b") as segment:
+        segment.seek(location.offset + 200)
+        byte = segment.read(1)
+        segment.seek(location.offset + 200)
+        segment.write(bytes([byte[0] ^ 1]))
+    process.submit(batch)
+    found = process.collect()
+    assert [one.fault and one.fault.code for one in found] == [None, "corrupt", None]
+    whole = SpoolReader(spool.root).view(batch[0].location)
+    assert found[0].instance.digest == hashlib.sha256(whole).hexdigest()
+
+
+def test_a_process_that_was_killed_is_replaced(spool: Spool, process: ReadingProcess):
+    """Killed between batches or before one is collected, the process costs nothing but time."""
+    batch = [store(spool, number) for number in range(3)]
+    for _ in range(2):
+        process.submit(batch)
+        assert process._child is not None
+        os.kill(process._child.pid, signal.SIGKILL)
+        assert [one.fault for one in process.collect()] == [None] * 3
+
+
+def test_an_object_that_kills_its_reader_is_held(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The one object on which the process dies is held; the others of its batch are read."""
+    batch = [store(spool, number) for number in range(4)]
+    victim = batch[2].arrival.sop_instance_uid
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, sys\n"
+        "from node import reading\n"
+        "read = reading._read\n"
+        "def dies(reader, asked):\n"
+        f"    return os._exit(1) if asked[1] == {victim!r} else read(reader, asked)\n"
+        "reading._read = dies\n"
+        "reading.main()\n"
+    )
+    process = ReadingProcess(spool.root)
+    monkeypatch.setattr(process, "_command", [reading.sys.executable, script, str(spool.root)])
+    process.submit(batch)
+    process.submit(batch[:1])
+    found = process.collect()
+    assert [one.fault and one.fault.code for one in found] == [
+        None,
+        None,
+        "cannot-understand",
+        None,
+    ]
+    assert [one.fault for one in process.collect()] == [None]
+    process.forget()
+
+
+def test_the_process_ends_with_whoever_started_it(spool: Spool, process: ReadingProcess):
+    """End of file on its standard input ends it: a front that was killed leaves no reader."""
+    process.submit([store(spool, 1)])
+    process.collect()
+    child = process._child
+    assert child is not None
+    assert child.stdin is not None
+    child.stdin.close()
+    wait_until(lambda: child.poll() is not None, 10, "its end")
+    assert child.returncode == 0
