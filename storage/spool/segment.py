@@ -23,7 +23,8 @@ GROWTH_BYTES: Final = 16 << 20
 """Room is taken ahead in such steps, so that segments growing side by side stay in one piece and
 the disk says early that it is full. On ext4 it was measured to make syncs no quicker."""
 BUFFER_BYTES: Final = 1 << 20
-ROOM_CHECK_S: Final = 0.5
+ROOM_CHECK_S: Final = 1.0
+"""How old an answer of the disk may be; the front's watch asks it more often than that."""
 
 _UNSUPPORTED: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
@@ -45,12 +46,17 @@ def sync_directory(root: Path) -> None:
         os.close(fd)
 
 
-def write_all(fd: int, parts: Sequence[bytes | memoryview], offset: int) -> None:
-    """Write the parts one after another at `offset`, in one call where the kernel agrees."""
+def write_all(
+    fd: int, parts: Sequence[bytes | memoryview], offset: int, flags: int = 0
+) -> None:
+    """Write the parts one after another at `offset`, in one call where the kernel agrees.
+
+    With os.RWF_DSYNC among the flags they are on disk when it returns, as after a sync.
+    """
     left = sum(map(len, parts))
     rest: Sequence[bytes | memoryview] = parts
     while True:
-        count = os.pwritev(fd, rest, offset)
+        count = os.pwritev(fd, rest, offset, flags)
         left -= count
         if left == 0:
             return
@@ -68,7 +74,7 @@ def _behind(parts: Sequence[bytes | memoryview], count: int) -> Iterator[memoryv
 
 
 class Room:
-    """Watches that the disk keeps its reserve; asks the file system twice a second at most."""
+    """Keeps the disk's reserve; by itself it asks the file system once a second at most."""
 
     def __init__(self, root: Path, reserve_bytes: int) -> None:
         self._root = root
@@ -85,7 +91,7 @@ class Room:
             free_bytes = shutil.disk_usage(self._root).free
         except OSError as fault:
             raise StorageFault(f"the spool's disk does not answer: {fault.strerror}") from fault
-        # `check` need not ask again: whoever watches the disk asks twice a second.
+        # `check` then need not ask again: node/watermarks.py asks twice a second.
         self._free_bytes, self._checked_s = free_bytes, time.monotonic()
         return free_bytes
 
