@@ -5,6 +5,7 @@ A received dataset is stored byte for byte; only preamble and file meta are ours
 
 import io
 import struct
+from functools import lru_cache
 from typing import BinaryIO, Final
 
 from pydicom import dcmread
@@ -16,6 +17,8 @@ from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PREAMBLE: Final = b"\0" * 128 + b"DICM"
 _SHORT: Final = struct.Struct("<HH2sH")
+_LONG: Final = struct.Struct("<L")
+_GROUP_LENGTH: Final = PREAMBLE + _SHORT.pack(2, 0, b"UL", _LONG.size)
 
 
 def _element(number: int, vr: bytes, value: bytes, pad: bytes = b"\0") -> bytes:
@@ -30,17 +33,28 @@ def file_meta(arrival: Arrival) -> bytes:
     It holds nothing about the sender: the same dataset in the same transfer syntax gives the same
     bytes whoever sent it, so that a duplicate is known by its digest.
     """
-    group = b"".join(
+    before = _before_instance(arrival.sop_class_uid)
+    instance = _element(0x0003, b"UI", arrival.sop_instance_uid.encode("ascii"))
+    behind = _behind_instance(arrival.transfer_syntax_uid)
+    length = len(before) + len(instance) + len(behind)
+    return b"".join((_GROUP_LENGTH, _LONG.pack(length), before, instance, behind))
+
+
+@lru_cache(maxsize=256)
+def _before_instance(sop_class_uid: str) -> bytes:
+    version = struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\0\1"
+    return version + _element(0x0002, b"UI", sop_class_uid.encode("ascii"))
+
+
+@lru_cache(maxsize=256)
+def _behind_instance(transfer_syntax_uid: str) -> bytes:
+    return b"".join(
         (
-            struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\0\1",
-            _element(0x0002, b"UI", arrival.sop_class_uid.encode("ascii")),
-            _element(0x0003, b"UI", arrival.sop_instance_uid.encode("ascii")),
-            _element(0x0010, b"UI", arrival.transfer_syntax_uid.encode("ascii")),
+            _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")),
             _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
             _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
         )
     )
-    return PREAMBLE + _element(0x0000, b"UL", struct.pack("<L", len(group))) + group
 
 
 def read_head(part10: BinaryIO | bytes) -> FileDataset:
