@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import ValidationError
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
-from config import secrets
+from config import addresses, secrets
 from config.files import Place
-from config.model import Http, Node, Secret
+from config.model import Http, Node, Secret, Tls
 from config.words import suggestion, unknown
 from dicom import ae, uid
 
@@ -25,6 +25,7 @@ _BAD_TITLE: Final = (
     "is no AE title: 1 to 16 printable ASCII characters,"
     " no backslash, no space at either end (PS3.5 6.2)"
 )
+_MARKS: Final = frozenset({"slow_below_mb", "refuse_below_mb", "reserve_mb"})
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (compared with, not bound)
 _NO_TEXT: Final = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
@@ -34,7 +35,7 @@ Tables = Mapping[str, Any]
 
 def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
     """Yield each fault as its place and words; relative paths are looked for in `folder`."""
-    for part in (_node, _peers, _destinations, _models, _rules, _mqtt):
+    for part in (_node, _ports, _disk, _peers, _destinations, _models, _rules, _mqtt):
         yield from part(tables)
     if with_secrets:
         yield from _secrets(tables, folder)
@@ -44,27 +45,80 @@ def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
 
 
 def _node(tables: Tables) -> Found:
-    node, http = _table(tables, "node"), _table(tables, "http")
+    node = _table(tables, "node")
     title = node.get("ae_title")
     if isinstance(title, str) and not ae.is_valid(title):
         yield ("node", "ae_title"), _BAD_TITLE
     for i, text in _texts(node.get("private_sop_classes")):
         if not uid.is_valid(text):
             yield ("node", "private_sop_classes", i), "is no UID (PS3.5 9.1)"
-    doors = [_door(node, Node()), _door(http, Http())]
-    hosts = {host for host, _ in doors}
-    if doors[0][1] == doors[1][1] != 0 and (len(hosts) == 1 or hosts & _EVERYWHERE):
-        yield ("http", "port"), f"is {doors[0][1]}, the same as node.port; give each its own"
+    if node.get("plain") is False and "tls" not in tables:
+        yield ("node", "plain"), "is false, and there is no [tls]: nobody could associate"
 
 
-def _door(table: Tables, default: Node | Http) -> tuple[str, Any]:
-    return str(table.get("host", default.host)), table.get("port", default.port)
+def _ports(tables: Tables) -> Found:
+    """Find ports that two doors want."""
+    known: list[tuple[str, str, Any]] = []
+    for name, host, port in _doors(tables):
+        for other, other_host, other_port in known:
+            together = host == other_host or {host, other_host} & _EVERYWHERE
+            if port == other_port != 0 and together:
+                yield (name, "port"), f"is {port}, the same as {other}.port; give each its own"
+                break
+        known.append((name, host, port))
+
+
+def _doors(tables: Tables) -> Iterator[tuple[str, str, Any]]:
+    """List what is listened on: table, host, port."""
+    node, http = _table(tables, "node"), _table(tables, "http")
+    host = str(node.get("host", Node().host))
+    if node.get("plain") is not False:
+        yield "node", host, node.get("port", Node().port)
+    if "tls" in tables:
+        yield "tls", host, _table(tables, "tls").get("port", Tls.model_fields["port"].default)
+    yield "http", str(http.get("host", Http().host)), http.get("port", Http().port)
+
+
+def _disk(tables: Tables) -> Found:
+    """Find marks of free space that are not in order."""
+    try:
+        # Only these keys: whatever else is wrong with [node] is told elsewhere.
+        marks = {key: each for key, each in _table(tables, "node").items() if key in _MARKS}
+        node = Node.model_validate(marks, strict=True)
+    except ValidationError:
+        return
+    if node.refuse_mark_mb < node.reserve_mb:
+        words = f"must be at least reserve_mb, which is {node.reserve_mb}"
+        yield ("node", "refuse_below_mb"), words
+    if node.slow_mark_mb < node.refuse_mark_mb:
+        words = f"must be at least refuse_below_mb, which is {node.refuse_mark_mb}"
+        default = "" if "refuse_below_mb" in marks else ", twice reserve_mb, by default"
+        yield ("node", "slow_below_mb"), words + default
 
 
 def _peers(tables: Tables) -> Found:
     for title in _table(tables, "peers"):
         if not ae.is_valid(title):
             yield ("peers", title), _BAD_TITLE
+    for title, peer in _tables(tables, "peers"):
+        for i, text in _texts(peer.get("addresses")):
+            try:
+                addresses.parse(text)
+            except ValueError as fault:
+                yield ("peers", title, "addresses", i), str(fault)
+        yield from _tls_names(tables, ("peers", title, "tls_name"), peer.get("tls_name"))
+
+
+def _tls_names(tables: Tables, here: Place, names: Any) -> Found:
+    listed = [(here, names)] if isinstance(names, str) else []
+    listed += [((*here, i), text) for i, text in _texts(names)]
+    for place, text in listed:
+        if not text.strip() or text != text.strip() or not text.isprintable():
+            yield place, "is no name in a certificate: it is empty, or has spaces around it"
+    if listed and "tls" not in tables:
+        yield here, "asks for a certificate, and there is no [tls]: the peer could never come"
+    elif listed and "client_ca" not in _table(tables, "tls"):
+        yield here, "asks for a certificate, and [tls] has no client_ca that could vouch for one"
 
 
 def _destinations(tables: Tables) -> Found:

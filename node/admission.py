@@ -1,13 +1,22 @@
 """Decide who may associate and what they may ask for; pure, and in words that name the fix.
 
-Deny by default. A full disk rejects nobody here: whoever comes to ask must still be answered,
-and whoever comes to store hears 0xA700 per object, the status that senders try again after.
+Deny by default. Whoever is not who they say hears no more than that their title is not known
+here; why stands in our own log.
 """
 
+import json
+import re
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from typing import Final
 
-from config.model import Permission, Settings
+from config import addresses
+from config.model import Peer, Permission, Settings
+from node.watermarks import DiskState
+
+PERMISSIONS: Final[tuple[Permission, ...]] = ("store", "find", "move", "get", "commit")
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,15 @@ class AssociationRequest:
     address: str
     open_associations: int
     """Associations open at this moment, this one not counted."""
+    open_of_caller: int = 0
+    """Those among them of the same calling AE title."""
+    tls_name: str | None = None
+    """The name in the caller's certificate, which was verified; None without one."""
+    proposes: frozenset[Permission] = frozenset()
+    """The services that need a permission and for which contexts are proposed."""
+    disk: DiskState = DiskState.OK
+    id: str = ""
+    """The node's own id, which stands in the log and in every list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,8 @@ class AssociationFacts:
     address: str
     opened_at: float
     """Seconds since the epoch, UTC."""
+    tls_name: str | None = None
+    """As in the request."""
 
 
 class Result(IntEnum):
@@ -49,9 +69,17 @@ class Source(IntEnum):
     PRESENTATION = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """The caller may associate."""
+class Cause(StrEnum):
+    """Why an association was rejected: a label of the metrics, so the set is fixed."""
+
+    UNKNOWN_CALLER = "calling AE title unknown"
+    WRONG_ADDRESS = "calling address not allowed"
+    WRONG_CERTIFICATE = "client certificate not the caller's"
+    UNKNOWN_CALLED = "called AE title unknown"
+    TOO_MANY = "too many associations"
+    TOO_MANY_OF_CALLER = "too many associations of the caller"
+    DISK = "disk short of room"
+    BUG = "the node failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +91,27 @@ class Reject:
     reason: int
     words: str
     fix: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The caller may associate."""
 
 
 Verdict = Accept | Reject
 
 
 def decide(request: AssociationRequest, settings: Settings) -> Verdict:
-    """Accept or reject an association. AE titles are compared without their padding spaces."""
-    calling, called = request.calling_ae.strip(), request.called_ae.strip()
-    if calling not in settings.peers and not settings.node.accept_unknown_callers:
-        return Reject(
-            Result.PERMANENT,
-            Source.SERVICE_USER,
-            3,
-            f"calling AE title {calling!r} is not among the peers",
-            f'add [peers.{calling}] with may = ["store"] to the config file,'
-            " or set accept_unknown_callers = true",
-        )
-    if called != settings.node.ae_title:
-        return Reject(
-            Result.PERMANENT,
-            Source.SERVICE_USER,
-            7,
-            f"called AE title {called!r} is not {settings.node.ae_title!r}",
-            f"set the called AE title to {settings.node.ae_title} at {calling},"
-            " or [node] ae_title here",
-        )
-    if request.open_associations >= settings.node.max_associations:
-        return Reject(
-            Result.TRANSIENT,
-            Source.PRESENTATION,
-            2,
-            f"{request.open_associations} associations are open, the most allowed",
-            "raise [node] max_associations, or let the sender use fewer at once",
-        )
+    """Accept or reject an association. AE titles are compared without their padding spaces.
+
+    The caller's identity is judged first: a stranger learns nothing of the node's own title, its
+    load or its disk.
+    """
+    for judge in (_identity, _called, _limits, _disk):
+        verdict = judge(request, settings)
+        if verdict is not None:
+            return verdict
     return Accept()
 
 
@@ -110,3 +125,115 @@ def may(settings: Settings, calling_ae: str, permission: Permission) -> bool:
     if peer is None:
         return settings.node.accept_unknown_callers and permission == "store"
     return permission in peer.may
+
+
+def permitted(settings: Settings, calling_ae: str) -> frozenset[Permission]:
+    """List all that a caller may."""
+    return frozenset(each for each in PERMISSIONS if may(settings, calling_ae, each))
+
+
+def table_of(calling_ae: str) -> str:
+    """Write a peer's table as the config file does: [peers.CT1], or [peers."CT 1"]."""
+    title = calling_ae.strip()
+    return f"[peers.{title if _BARE.fullmatch(title) else json.dumps(title)}]"
+
+
+def _identity(request: AssociationRequest, settings: Settings) -> Reject | None:
+    """Judge whether the caller is who its title says, by address and certificate."""
+    calling = request.calling_ae.strip()
+    peer, table = settings.peers.get(calling), table_of(calling)
+    if peer is None:
+        return None if settings.node.accept_unknown_callers else _stranger(calling, table)
+    if peer.addresses and not addresses.contains(peer.addresses, request.address):
+        return _not_recognized(
+            Cause.WRONG_ADDRESS,
+            f"calling AE title {calling!r} came from {request.address}, where it may not call from",
+            f"add {request.address} to {table} addresses, if this is {calling}",
+        )
+    if peer.tls_name and not _is_named(peer, request.tls_name):
+        return _wrong_certificate(calling, table, peer, request.tls_name)
+    return None
+
+
+def _stranger(calling: str, table: str) -> Reject:
+    return _not_recognized(
+        Cause.UNKNOWN_CALLER,
+        f"calling AE title {calling!r} is not among the peers",
+        f'add {table} with may = ["store"] to the config file,'
+        " or set accept_unknown_callers = true",
+    )
+
+
+def _wrong_certificate(calling: str, table: str, peer: Peer, shown: str | None) -> Reject:
+    wanted = " or ".join(map(repr, peer.tls_name))
+    came = "came without a client certificate" if shown is None else f"came as {shown!r}"
+    mend = "let it call the TLS port and show its certificate" if shown is None else "give it that"
+    return _not_recognized(
+        Cause.WRONG_CERTIFICATE,
+        f"calling AE title {calling!r} must show a certificate of {wanted}, and {came}",
+        f"{mend}, or change {table} tls_name",
+    )
+
+
+def _not_recognized(cause: Cause, words: str, fix: str) -> Reject:
+    """Reject with "calling AE title not recognized", whatever the cause: no oracle for others."""
+    return Reject(Result.PERMANENT, Source.SERVICE_USER, 3, words, fix, cause)
+
+
+def _is_named(peer: Peer, shown: str | None) -> bool:
+    """Compare names as DNS does, without regard to case; there are no wildcards."""
+    return shown is not None and shown.lower() in {name.lower() for name in peer.tls_name}
+
+
+def _called(request: AssociationRequest, settings: Settings) -> Reject | None:
+    called, own = request.called_ae.strip(), settings.node.ae_title
+    if called == own:
+        return None
+    return Reject(
+        Result.PERMANENT,
+        Source.SERVICE_USER,
+        7,
+        f"called AE title {called!r} is not {own!r}",
+        f"set the called AE title to {own} at {request.calling_ae.strip()},"
+        " or [node] ae_title here",
+        Cause.UNKNOWN_CALLED,
+    )
+
+
+def _limits(request: AssociationRequest, settings: Settings) -> Reject | None:
+    """Reject with "local limit exceeded" where the node or the caller has its fill."""
+    calling = request.calling_ae.strip()
+    peer = settings.peers.get(calling)
+    most = peer.max_associations if peer else None
+    if most is not None and request.open_of_caller >= most:
+        return _local_limit(
+            Cause.TOO_MANY_OF_CALLER,
+            f"{request.open_of_caller} associations of {calling} are open, the most it may have",
+            f"raise {table_of(calling)} max_associations, or let it use fewer at once",
+        )
+    if request.open_associations >= settings.node.max_associations:
+        return _local_limit(
+            Cause.TOO_MANY,
+            f"{request.open_associations} associations are open, the most allowed",
+            "raise [node] max_associations, or let the sender use fewer at once",
+        )
+    return None
+
+
+def _local_limit(cause: Cause, words: str, fix: str) -> Reject:
+    return Reject(Result.TRANSIENT, Source.PRESENTATION, 2, words, fix, cause)
+
+
+def _disk(request: AssociationRequest, settings: Settings) -> Reject | None:
+    """Reject who came to store with "temporary congestion"; who only asks is still answered."""
+    stores = "store" in request.proposes and may(settings, request.calling_ae, "store")
+    if not stores or request.disk < DiskState.REFUSING:
+        return None
+    return Reject(
+        Result.TRANSIENT,
+        Source.PRESENTATION,
+        1,
+        "the spool's disk is short of room, and the association would store",
+        "make room on the disk of [node] data_dir, or lower [node] refuse_below_mb",
+        Cause.DISK,
+    )

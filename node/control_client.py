@@ -54,6 +54,15 @@ class ControlClient:
         found = self._ask("GET", "/api/events", wait_s + _QUICK_S, params=query)["events"]
         return found
 
+    def associations(
+        self, *, limit: int = 20, caller: str = "", only_bad: bool = False, prefix: str = ""
+    ) -> list[dict[str, Any]]:
+        """Ask for the latest associations, or for those whose id begins so; oldest first."""
+        query = {"limit": limit, "caller": caller, "bad": int(only_bad), "id": prefix}
+        found: list[dict[str, Any]]
+        found = self._ask("GET", "/api/associations", _QUICK_S, params=query)["associations"]
+        return found
+
     def _ask(self, method: str, path: str, timeout_s: float, **content: Any) -> dict[str, Any]:
         with self._connected() as client:
             answer = client.request(method, path, timeout=timeout_s, **content)

@@ -1,10 +1,9 @@
-"""Listen for associations, admit or reject each, and tell in one line how it went.
+"""Listen for associations, see each through to its end, and tell in one line how it went.
 
 Each connection has an association of pynetdicom's, with a lane (node/lane.py) in the place of
 its look at the socket.
 """
 
-import socket
 import threading
 import time
 import uuid
@@ -14,20 +13,23 @@ from typing import Final
 import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext
 
 from config.model import Settings
-from dicom.errors import ConfigFault
-from node.acceptor import Acceptor
-from node.admission import AssociationFacts, AssociationRequest, Reject, Result, Source, decide
+from node.admission import AssociationFacts
+from node.advice import IDLE, STOPPED
 from node.conversation import AssociationWatcher, Conversation, Ending, Outcome, Watchers
+from node.doors import Doors
 from node.lane import Lane, install
+from node.negotiation import DoorWatcher, Menu
+from node.reception import Reception
 from node.services.store import StoreService
 from node.services.table import Handler, Service
+from node.tls import Credentials
+from node.transport import Transport
+from node.watermarks import DiskState
 
 SILENT_CONNECTIONS: Final = 256
 """Connections allowed beside the associations: they cost two threads each until ARTIM."""
-POLL_S: Final = 0.1
 GRACE_S: Final = 2.0
 """How long an association that was cut off may take to unwind."""
 
@@ -44,6 +46,8 @@ class Listener:
         services: Sequence[Service] = (),
         watchers: Sequence[AssociationWatcher] = (),
         *,
+        door_watchers: Sequence[DoorWatcher] = (),
+        disk: Callable[[], DiskState] = lambda: DiskState.OK,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -51,59 +55,73 @@ class Listener:
         self.store = store
         self.watcher = Watchers(watchers)
         self._services = tuple(services)
-        self._clock = clock
-        self._new_id = new_id
+        self._menu = Menu(store.contexts(), self._services)
+        self._reception = Reception(
+            settings, self._menu, self.watcher, door_watchers,
+            disk=disk, clock=clock, new_id=new_id,
+        )  # fmt: skip
         self._connections: dict[Conversation, Lane] = {}
         self._lock = threading.Lock()
         self._empty = threading.Condition(self._lock)
-        self._acceptor: Acceptor | None = None
-        self._thread: threading.Thread | None = None
+        self._doors: Doors | None = None
 
     @property
-    def port(self) -> int:
-        """The TCP port: the one from the config file, or a free one where that is 0."""
-        if self._acceptor is None:
-            return self.settings.node.port
-        return self._acceptor.port
+    def port(self) -> int | None:
+        """The TCP port without TLS, if one is open: as in the config file, a free one for 0."""
+        if self._doors is not None:
+            return self._doors.port
+        return self.settings.node.port if self.settings.node.plain else None
+
+    @property
+    def tls_port(self) -> int | None:
+        """The TCP port under TLS, if one is open."""
+        if self._doors is not None:
+            return self._doors.tls_port
+        return self.settings.tls.port if self.settings.tls else None
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """The certificate of the TLS port, once it is open."""
+        return self._doors.credentials if self._doors else None
 
     @property
     def open_associations(self) -> int:
         """How many associations are open at this moment."""
-        with self._lock:
-            return self._count_open()
+        return self._reception.seats.taken
 
     @property
     def is_alive(self) -> bool:
         """Whether the door still accepts connections."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._doors is not None and self._doors.are_open
 
     def start(self) -> None:
-        """Bind the port and accept. Raises ConfigFault when the address cannot be had."""
+        """Bind the ports and accept.
+
+        Raises ConfigFault when an address cannot be had or a certificate cannot be used.
+        """
+        self._doors = Doors(self, self.settings, self._menu.contexts, self._handlers())
+        self._doors.start()
         node = self.settings.node
-        try:
-            self._acceptor = Acceptor(self, node, self._contexts(), self._handlers())
-        except OSError as fault:
-            raise ConfigFault(
-                [("node.port", f"cannot listen on {node.host}:{node.port}: {fault.strerror}")]
-            ) from fault
-        self._thread = threading.Thread(
-            target=self._acceptor.serve_forever, args=(POLL_S,), name="listener", daemon=True
+        log.info(
+            "listening",
+            ae_title=node.ae_title,
+            host=node.host,
+            port=self.port,
+            tls_port=self.tls_port,
         )
-        self._thread.start()
-        log.info("listening", ae_title=node.ae_title, host=node.host, port=self.port)
 
     def stop(self, drain_s: float) -> None:
         """Accept no more, let associations end for `drain_s` seconds, then abort the rest."""
-        if self._acceptor is None:
+        if self._doors is None:
             return
-        self._acceptor.shutdown()
+        self._doors.stop()
         deadline_s = time.monotonic() + drain_s
         with self._empty:
             # A connection without an association has nothing to finish.
             self._empty.wait_for(lambda: not self._count_open(), max(0.0, drain_s))
             left = dict(self._connections)
         for conversation, lane in left.items():
-            conversation.end(Outcome.ABORTED, "the node stopped")
+            conversation.end(Outcome.ABORTED, STOPPED)
             lane.cut()
         with self._empty:
             grace_s = max(GRACE_S, deadline_s - time.monotonic())
@@ -118,13 +136,13 @@ class Listener:
         with self._lock:
             return len(self._connections) < self.settings.node.max_associations + SILENT_CONNECTIONS
 
-    def attend(self, association: Association, connection: socket.socket, address: str) -> None:
+    def attend(self, association: Association, transport: Transport, address: str) -> None:
         """Give a fresh connection its lane, and see it through to its end."""
         conversation = Conversation(address)
         node = self.settings.node
         lane = Lane(
             association,
-            connection,
+            transport,
             conversation,
             self.store,
             self.watcher,
@@ -132,7 +150,7 @@ class Listener:
             timeout_s=node.idle_timeout_s,
         )
         install(lane, association)
-        association.bind(evt.EVT_REQUESTED, self._requested, [conversation])
+        self._reception.attend(association, conversation)
         association.bind(evt.EVT_RELEASED, self._released, [conversation])
         association.bind(evt.EVT_ABORTED, self._aborted, [conversation])
         association.bind(evt.EVT_DIMSE_SENT, _still_busy)
@@ -148,60 +166,6 @@ class Listener:
         with self._lock:
             self._connections[conversation] = lane
 
-    def _requested(self, event: evt.Event, conversation: Conversation) -> None:
-        """Admit or reject; pynetdicom goes on to negotiate unless rejected."""
-        try:
-            self._admit(event.assoc, conversation)
-        except Exception as fault:  # noqa: BLE001  (pynetdicom would swallow it and let the caller in)
-            log.error("admission failed", fault=type(fault).__name__, address=conversation.address)
-            _reject(event.assoc, conversation, Result.TRANSIENT, Source.ACSE, 1)
-
-    def _admit(self, association: Association, conversation: Conversation) -> None:
-        asked = association.requestor.primitive
-        assert asked is not None  # pynetdicom sets it before this event
-        with self._lock:
-            request = AssociationRequest(
-                asked.calling_ae_title.strip(),
-                asked.called_ae_title.strip(),
-                conversation.address,
-                self._count_open(),
-            )
-            verdict = decide(request, self.settings)
-            if not isinstance(verdict, Reject):
-                conversation.facts = AssociationFacts(
-                    self._new_id(),
-                    request.calling_ae,
-                    request.called_ae,
-                    request.address,
-                    self._clock(),
-                )
-        if isinstance(verdict, Reject):
-            self._turn_away(association, conversation, request, verdict)
-            return
-        assert conversation.facts is not None  # set above
-        self.watcher.on_opened(conversation.facts)
-
-    def _turn_away(
-        self,
-        association: Association,
-        conversation: Conversation,
-        request: AssociationRequest,
-        verdict: Reject,
-    ) -> None:
-        log.warning(
-            "association rejected",
-            calling_ae=request.calling_ae,
-            called_ae=request.called_ae,
-            address=request.address,
-            words=verdict.words,
-            fix=verdict.fix,
-            result=int(verdict.result),
-            source=int(verdict.source),
-            reason=verdict.reason,
-        )
-        self.watcher.on_rejected(request, verdict)
-        _reject(association, conversation, verdict.result, verdict.source, verdict.reason)
-
     def _released(self, event: evt.Event, conversation: Conversation) -> None:
         del event
         conversation.end(Outcome.RELEASED)
@@ -209,7 +173,7 @@ class Listener:
     def _aborted(self, event: evt.Event, conversation: Conversation) -> None:
         # The lane has noted the causes that come from the socket; what is left is our own timer.
         idle = event.assoc.dul.idle_timer_expired()
-        words = f"idle for {self.settings.node.idle_timeout_s:g} s" if idle else "aborted"
+        words = f"{IDLE} {self.settings.node.idle_timeout_s:g} s" if idle else "aborted"
         conversation.end(Outcome.ABORTED, words)
 
     def _closed(self, association: Association, conversation: Conversation, lane: Lane) -> None:
@@ -218,6 +182,7 @@ class Listener:
             lane.cut()
             association.dul.join(GRACE_S)
         lane.close()
+        self._reception.see_off(association, conversation)
         ending = conversation.ending()
         if conversation.facts is not None:
             _tell(conversation.facts, ending)
@@ -231,25 +196,8 @@ class Listener:
     def _count_open(self) -> int:
         return sum(1 for one in self._connections if one.facts is not None)
 
-    def _contexts(self) -> list[PresentationContext]:
-        services = (context for service in self._services for context in service.contexts())
-        return [*self.store.contexts(), *services]
-
     def _handlers(self) -> list[Handler]:
         return [row for service in self._services for row in service.handlers()]
-
-
-def _reject(
-    association: Association,
-    conversation: Conversation,
-    result: Result,
-    source: Source,
-    reason: int,
-) -> None:
-    conversation.rejected = True
-    association.acse.send_reject(int(result), int(source), reason)
-    association.is_rejected = True
-    association.kill()  # waits until the rejection is out; the connection is closed after that
 
 
 def _still_busy(event: evt.Event) -> None:

@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from dicom.errors import Fault
 from node.admission import AssociationFacts, AssociationRequest, Reject
 from node.conversation import Ending
+from node.negotiation import Negotiated
+from node.watermarks import DiskState
 
 Facts = Mapping[str, Mapping[str, object]]
 """Plain facts by section and key, as `penumbra status --json` prints them."""
@@ -36,13 +38,10 @@ _GAUGES: Final = (
     ("spool", "free_bytes", "penumbra_spool_free_bytes", "Room on the spool's disk."),
     ("index", "instances", "penumbra_index_instances", "Instances that can be found."),
     ("index", "lag_records", "penumbra_index_lag_records", "Stored, not yet indexed."),
+    ("disk", "pause_s", "penumbra_store_pause_seconds", "How long an answer waits for room."),
+    ("tls", "certificate_left_s", "penumbra_tls_certificate_seconds", "Until it expires."),
     ("events", "unpublished", "penumbra_events_unpublished", "Events no broker has yet."),
 )
-_REASONS: Final = {
-    (1, 3): "calling AE title unknown",
-    (1, 7): "called AE title unknown",
-    (3, 2): "too many associations",
-}
 _SECONDS: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 
 
@@ -54,6 +53,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._opened = self._counter("associations", "Associations accepted.", "peer")
         self._rejected = self._counter("associations_rejected", "Associations rejected.", "reason")
+        self._refused = self._counter(
+            "contexts_refused", "Presentation contexts refused.", "peer", "reason"
+        )
         self._closed = self._counter("associations_closed", "How they ended.", "peer", "outcome")
         self._objects = self._counter("objects", "C-STORE answers by status.", "peer", "status")
         self._bytes = self._counter("received_bytes", "Dataset bytes stored.", "peer")
@@ -89,10 +91,18 @@ class Metrics:
         self._seconds.labels(peer).observe(ending.seconds)
 
     def on_rejected(self, request: AssociationRequest, verdict: Reject) -> None:
-        """Count a rejected association by its reason (PS3.8 Table 9-21)."""
+        """Count a rejected association by its cause."""
         del request  # whoever can reach the port chooses its titles: they are no labels
-        reason = _REASONS.get((int(verdict.source), verdict.reason), "other")
-        self._rejected.labels(reason).inc()
+        self._rejected.labels(str(verdict.cause)).inc()
+
+    def on_negotiated(self, association: AssociationFacts, negotiated: Negotiated) -> None:
+        """Count refused presentation contexts by reason; the peer may be a stranger's title."""
+        peer = self._peer(association.calling_ae)
+        for one in negotiated.refused:
+            self._refused.labels(peer, str(one.why)).inc()
+
+    def on_failed_handshake(self, address: str, words: str) -> None:
+        """Need nothing of it: the keeper of the certificate counts them by kind (node/tls.py)."""
 
     def _peer(self, title: str) -> str:
         return title if title in self._peers else UNKNOWN
@@ -129,10 +139,26 @@ class _FactsCollector(Collector):
             value = facts.get(section, {}).get(key)
             if isinstance(value, (int, float)):
                 yield _gauge(name, words, {"": value})
-        jobs = facts.get("jobs", {})
-        counts = {state: count for state, count in jobs.items() if isinstance(count, int)}
-        if counts:
+        if counts := _numbers(facts.get("jobs")):
             yield _gauge("penumbra_jobs", "Jobs by state.", counts, "state")
+        if state := facts.get("disk", {}).get("state"):
+            states = {each.word: float(each.word == state) for each in DiskState}
+            yield _gauge("penumbra_disk_state", "1 for the state it is in.", states, "state")
+        if "tls" in facts:
+            yield _handshakes(_numbers(facts["tls"].get("handshakes_failed")))
+
+
+def _numbers(facts: object) -> dict[str, float]:
+    counts = facts.items() if isinstance(facts, Mapping) else ()
+    return {str(key): count for key, count in counts if isinstance(count, int)}
+
+
+def _handshakes(counts: Mapping[str, float]) -> Metric:
+    name = "penumbra_tls_handshakes_failed"
+    counter = Metric(name, "Connections that came to no TLS.", "counter")
+    for reason, count in counts.items():
+        counter.add_sample(f"{name}_total", {"reason": reason}, count)
+    return counter
 
 
 def _gauge(name: str, words: str, values: Mapping[str, float], label: str = "") -> Metric:

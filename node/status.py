@@ -10,6 +10,7 @@ from config.model import Settings
 from node.filing import Filing
 from node.listener import Listener
 from node.supervisor import Supervisor
+from node.watermarks import Watermarks
 from node.web.signs import Check
 from storage.index.database import Index
 from storage.ledger.ledger import Ledger
@@ -30,6 +31,7 @@ class Status:
     filing: Filing
     listener: Listener
     supervisor: Supervisor
+    watermarks: Watermarks
     started_at: float
     clock: Callable[[], float] = time.time
 
@@ -49,9 +51,8 @@ class Status:
         return Check(self.is_alive() and not self.filing.trouble, self.filing.trouble)
 
     def _disk(self) -> Check:
-        reserve = self.settings.node.reserve_mb << 20
-        free = self.spool.free_bytes()
-        return Check(free > reserve, "" if free > reserve else f"only {free >> 20} MB are free")
+        trouble = self.watermarks.trouble()
+        return Check(not trouble, trouble)
 
     def facts(self) -> dict[str, Mapping[str, object]]:
         """Give everything that `penumbra status --json` prints."""
@@ -64,6 +65,7 @@ class Status:
                 "pid": os.getpid(),
                 "uptime_s": round(self.clock() - self.started_at, 1),
                 "port": self.listener.port,
+                "tls_port": self.listener.tls_port,
                 "associations": self.listener.open_associations,
                 "workers": self.supervisor.pids(),
                 "trouble": self.filing.trouble,
@@ -76,6 +78,12 @@ class Status:
             "spool": {
                 "bytes": used,
                 "segments": segments,
-                "free_bytes": self.spool.free_bytes(),
+                "free_bytes": self.watermarks.free_bytes,
             },
+            "disk": self.watermarks.facts(),
+            **self._tls(),
         }
+
+    def _tls(self) -> dict[str, Mapping[str, object]]:
+        credentials = self.listener.credentials
+        return {"tls": credentials.facts()} if credentials else {}

@@ -11,6 +11,11 @@ from node.options import config_option
 if TYPE_CHECKING:
     from config.model import Settings
 
+_DISK: Final = {
+    "slow": "short of room: storing is slowed down",
+    "refusing": "short of room: who comes to store is asked to come back later",
+    "full": "full: objects are refused with 0xA700",
+}
 _WIDE: Final = 1000
 """Off a terminal there is no width to fit into."""
 
@@ -63,7 +68,7 @@ def print_table(facts: Mapping[str, Any]) -> None:
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(style="bold")
     for name, words in lines(facts):
-        wrong = (name == "held" and not words.startswith("0 ")) or name == "trouble"
+        wrong = (name == "held" and not words.startswith("0 ")) or name in {"trouble", "disk"}
         table.add_row(name, Text(words, style="red" if wrong else ""))
     console = Console()
     if not console.is_terminal:
@@ -93,6 +98,8 @@ def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if spool := facts.get("spool"):
         room = f"{_size(spool['bytes'])} in {spool['segments']} segments"
         yield "spool", f"{room}, {_size(spool['free_bytes'])} free"
+    if (disk := facts.get("disk")) and disk["state"] != "ok":
+        yield "disk", _DISK[disk["state"]]
     if index := facts.get("index"):
         lag = index.get("lag_records")
         yield (
@@ -108,7 +115,9 @@ def _node(node: Mapping[str, Any]) -> str:
         return f"{node['ae_title']} is not running"
     words = f"{node['ae_title']} {node['version']}, up {_time(node['uptime_s'])}, pid {node['pid']}"
     if "port" in node:
-        words += f", port {node['port']}, {node.get('associations', 0)} associations"
+        ports = [str(node["port"])] if node["port"] else []
+        ports += [f"{node['tls_port']} (TLS)"] if node.get("tls_port") else []
+        words += f", port {' and '.join(ports)}, {node.get('associations', 0)} associations"
     return words
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 
+from config.model import Permission
 from dicom import status
 from node.services.table import Handler
 
@@ -14,6 +15,8 @@ VERIFICATION: Final = "1.2.840.10008.1.1"
 
 class EchoService:
     """Answers every C-ECHO with Success; being let in is all the permission it needs."""
+
+    permission: Permission | None = None
 
     def contexts(self) -> Sequence[PresentationContext]:
         """Accept Verification in the uncompressed transfer syntaxes."""

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 
-from config.model import Settings
+from config.model import Permission, Settings
 from dicom import query, status
 from dicom.errors import CannotUnderstand, Fault, NotAuthorised, OutOfResources
 from dicom.query import BadIdentifier, Query, Root
@@ -66,6 +66,8 @@ class _Account:
 
 class FindService:
     """Answers C-FIND. One object serves every association."""
+
+    permission: Permission | None = "find"
 
     def __init__(
         self, settings: Settings, index: Searchable, max_matches: int = MAX_MATCHES

@@ -6,11 +6,16 @@ from typing import Any, Protocol
 from pynetdicom.events import InterventionEvent
 from pynetdicom.presentation import PresentationContext
 
+from config.model import Permission
+
 Handler = tuple[InterventionEvent, Callable[..., Any]]
 
 
 class Service(Protocol):
     """A DIMSE service that pynetdicom dispatches to: its presentation contexts and handlers."""
+
+    permission: Permission | None
+    """What a caller needs for its contexts to be accepted; None where anybody may."""
 
     def contexts(self) -> Sequence[PresentationContext]:
         """List the presentation contexts to accept."""

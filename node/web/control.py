@@ -29,6 +29,7 @@ POLL_S: Final = 0.1
 """How often a long poll looks for events."""
 LONGEST_WAIT_S: Final = 60.0
 MOST_EVENTS: Final = 1000
+MOST_ASSOCIATIONS: Final = 10_000
 
 
 class Ask(Protocol):
@@ -45,6 +46,15 @@ class Read(Protocol):
         """Read what is there now; raises a Fault."""
 
 
+class Recall(Protocol):
+    """Gives the latest associations, oldest first, as plain facts: see node/history.py."""
+
+    def __call__(
+        self, *, limit: int, caller: str, only_bad: bool, prefix: str
+    ) -> Sequence[Mapping[str, object]]:
+        """Read what is there now; of one id where a prefix of it is given."""
+
+
 class Question(BaseModel):
     """The body of POST /api/sql."""
 
@@ -55,12 +65,19 @@ class Question(BaseModel):
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30
 
 
-def control_app(*, status: Callable[[], Mapping[str, object]], sql: Ask, events: Read) -> Starlette:
+def control_app(
+    *,
+    status: Callable[[], Mapping[str, object]],
+    sql: Ask,
+    events: Read,
+    associations: Recall = lambda **_: (),
+) -> Starlette:
     """Make the app.
 
     GET /api/status gives what `status` gives. POST /api/sql {sql, max_rows, timeout_s} gives
     {columns, rows, truncated}. GET /api/events?after=ID&limit=N&wait_s=S gives {events}, at
-    the latest after S seconds. A Fault is answered with 400 and a problem (RFC 9457) with the
+    the latest after S seconds. GET /api/associations?limit=N&caller=TITLE&bad=1&id=PREFIX gives
+    {associations}, the latest N. A Fault is answered with 400 and a problem (RFC 9457) with the
     members `code` and `detail`.
     """
 
@@ -94,6 +111,7 @@ def control_app(*, status: Callable[[], Mapping[str, object]], sql: Ask, events:
             Route("/api/status", get_status),
             Route("/api/sql", post_sql, methods=["POST"]),
             Route("/api/events", get_events),
+            Route("/api/associations", partial(_get_associations, associations)),
         ],
         exception_handlers={
             Fault: _fault,
@@ -104,6 +122,18 @@ def control_app(*, status: Callable[[], Mapping[str, object]], sql: Ask, events:
     )
     app.state.stopping = False
     return app
+
+
+async def _get_associations(recall: Recall, request: Request) -> Response:
+    asked = request.query_params
+    read = partial(
+        recall,
+        limit=int(_number(request, "limit", 20, MOST_ASSOCIATIONS)),
+        caller=asked.get("caller", "").strip(),
+        only_bad=bool(_number(request, "bad", 0, 1)),
+        prefix=asked.get("id", "").strip(),
+    )
+    return JSONResponse(plain({"associations": await _in_thread(read)}))
 
 
 async def _in_thread(call: Callable[[], T]) -> T:

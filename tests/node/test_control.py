@@ -38,6 +38,7 @@ class Node:
     table: Table = field(default_factory=lambda: Table(("a",), ((1,),)))
     fault: Exception | None = None
     happened: list[dict[str, object]] = field(default_factory=list)
+    recalled: list[dict[str, object]] = field(default_factory=list)
     polled: threading.Event = field(default_factory=threading.Event)
 
     def status(self) -> Mapping[str, object]:
@@ -55,9 +56,15 @@ class Node:
         self.polled.set()
         return [each for each in self.happened if int(str(each["id"])) > after][:limit]
 
+    def associations(self, **asked: object) -> Sequence[Mapping[str, object]]:
+        self.recalled.append(asked)
+        return [{"id": "a1", "at": 0.5, "refused": ({"why": "not permitted"},)}]
+
 
 def _app(node: Node) -> Starlette:
-    return control_app(status=node.status, sql=node.sql, events=node.events)
+    return control_app(
+        status=node.status, sql=node.sql, events=node.events, associations=node.associations
+    )
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +194,9 @@ NONSENSE = [
     ("GET", "/api/events?after=x", {}, 422),
     ("GET", "/api/events?after=-1", {}, 422),
     ("GET", "/api/events?wait_s=nan", {}, 422),
+    ("GET", "/api/associations?limit=x", {}, 422),
+    ("GET", "/api/associations?bad=yes", {}, 422),
+    ("POST", "/api/associations", {}, 405),
 ]
 
 
@@ -208,6 +218,16 @@ def test_events_come_in_order_after_an_id(client, node):
     node.happened = [_event(n) for n in range(1, 6)]
     assert [each["id"] for each in client.events(2, limit=2)] == [3, 4]
     assert client.events(5) == []
+
+
+def test_associations_are_asked_for_as_the_client_says(client, node):
+    """GET /api/associations passes on what is wanted, and gives plain facts."""
+    assert client.associations() == [{"id": "a1", "at": 0.5, "refused": [{"why": "not permitted"}]}]
+    client.associations(limit=5, caller="CT 1", only_bad=True, prefix="a&b")
+    assert node.recalled == [
+        {"limit": 20, "caller": "", "only_bad": False, "prefix": ""},
+        {"limit": 5, "caller": "CT 1", "only_bad": True, "prefix": "a&b"},
+    ]
 
 
 def test_a_long_poll_ends_with_the_first_event(client, node):

@@ -83,7 +83,7 @@ def test_unknown_callers_may_store_if_the_config_says_so(open_door, call, wire):
 
 def test_a_bug_in_admission_lets_nobody_in(door, call, wire, monkeypatch):
     """When admission itself breaks, callers are rejected, not accepted."""
-    monkeypatch.setattr("node.listener.decide", lambda *_: 1 / 0)
+    monkeypatch.setattr("node.reception.decide", lambda *_: 1 / 0)
     peer = call()
     peer.send(wire.associate_rq())
     assert peer.read_pdu() == (3, bytes([0, 2, 2, 1]))

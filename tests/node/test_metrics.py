@@ -4,9 +4,11 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from dicom.errors import StorageFault
-from node.admission import AssociationFacts, AssociationRequest, Reject, Result, Source
+from node.admission import AssociationFacts, AssociationRequest, Cause, Reject, Result, Source
 from node.conversation import Ending, Outcome
 from node.metrics import CONTENT_TYPE, Metrics
+from node.negotiation import Negotiated, Refusal, RefusedContext
+from node.watermarks import DiskState
 
 FACTS = {
     "node": {"running": True, "uptime_s": 12.5, "associations": 2, "trouble": ""},
@@ -60,29 +62,48 @@ def test_strangers_are_not_labels():
         metrics.on_opened(_association(title))
         metrics.on_rejected(
             AssociationRequest(title, "PENUMBRA", "10.0.0.1", 0),
-            Reject(Result.PERMANENT, Source.SERVICE_USER, 3, title, ""),
+            Reject(Result.PERMANENT, Source.SERVICE_USER, 3, title, "", Cause.UNKNOWN_CALLER),
         )
+        refused = (RefusedContext(title, Refusal.UNKNOWN_CLASS, ""),)
+        metrics.on_negotiated(_association(title), Negotiated(0, refused))
+        metrics.on_failed_handshake("10.0.0.1", title)
     text = metrics.render().decode()
     assert "DOE" not in text
+    assert "10.0.0.1" not in text
     assert _value(metrics, "penumbra_associations_total", peer="unknown") == 3
+    refused_contexts = "penumbra_contexts_refused_total"
+    reason = "SOP class not supported"
+    assert _value(metrics, refused_contexts, peer="unknown", reason=reason) == 3
 
 
-@pytest.mark.parametrize(
-    ("source", "number", "reason"),
-    [
-        (Source.SERVICE_USER, 3, "calling AE title unknown"),
-        (Source.SERVICE_USER, 7, "called AE title unknown"),
-        (Source.PRESENTATION, 2, "too many associations"),
-        (Source.ACSE, 1, "other"),
-    ],
-)
-def test_rejections_are_counted_by_reason(source, number, reason):
-    """Each reason that admission gives has a name."""
+@pytest.mark.parametrize("cause", Cause)
+def test_rejections_are_counted_by_cause(cause):
+    """Each cause that admission knows is a label, so that two with one PS3.8 reason differ."""
     metrics = Metrics([])
     metrics.on_rejected(
-        AssociationRequest("X", "Y", "", 0), Reject(Result.PERMANENT, source, number, "", "")
+        AssociationRequest("X", "Y", "", 0),
+        Reject(Result.PERMANENT, Source.SERVICE_USER, 3, "", "", cause),
     )
-    assert _value(metrics, "penumbra_associations_rejected_total", reason=reason) == 1
+    assert _value(metrics, "penumbra_associations_rejected_total", reason=str(cause)) == 1
+
+
+@pytest.mark.parametrize("why", Refusal)
+def test_refused_contexts_are_counted_by_reason(why):
+    """Each refused context of a peer is counted under its title and the reason."""
+    metrics = Metrics(["CT1"])
+    refused = (RefusedContext("1.2.3", why, ""), RefusedContext("1.2.4", why, ""))
+    metrics.on_negotiated(_association("CT1"), Negotiated(1, refused))
+    assert _value(metrics, "penumbra_contexts_refused_total", peer="CT1", reason=str(why)) == 2
+
+
+@pytest.mark.parametrize("state", DiskState)
+def test_the_state_of_the_disk_is_a_gauge(state):
+    """Of the four states of the disk, the one it is in is 1, and the pause is in seconds."""
+    metrics = Metrics([])
+    metrics.read_from(lambda: {"disk": {"state": state.word, "pause_s": 0.125}})
+    found = {each: _value(metrics, "penumbra_disk_state", state=each.word) for each in DiskState}
+    assert found == {each: float(each is state) for each in DiskState}
+    assert _value(metrics, "penumbra_store_pause_seconds") == 0.125
 
 
 @pytest.mark.p3

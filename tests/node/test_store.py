@@ -215,11 +215,11 @@ def test_refusals(door, call, wire, case):
 
 
 def test_no_permission_to_store(door, call, wire):
-    """A peer without "store" may associate and hears 0x0124; nothing is written."""
+    """A peer without "store" may associate, is refused the context, and can store nothing."""
     peer = call()
-    peer.associate(calling="NOSTORE")
-    assert peer.store(wire.dataset_of()) == 0x0124
-    peer.release()
+    assert peer.associate(calling="NOSTORE") == {1: 1}
+    peer.send(wire.p_data((1, 3, wire.store_rq())))
+    assert peer.read_to_end() == [7]
     assert door.stored == []
 
 

@@ -1,0 +1,139 @@
+"""`penumbra explain`: say in words why the node did what it did."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from node.options import config_option
+
+_WIDE: Final = 1000
+"""Off a terminal there is no width to fit into."""
+
+
+@click.group()
+def command() -> None:
+    """Say in words why the node did what it did, and what to change.
+
+    \b
+    Example:
+      penumbra explain association -c node.toml
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+
+
+@command.command()
+@config_option
+@click.argument("identifier", metavar="[ID]", required=False, default="")
+@click.option("--last", type=click.IntRange(1), default=20, metavar="N", help="So many at most.")
+@click.option("--from", "caller", default="", metavar="AE", help="Only this calling AE title.")
+@click.option("--bad", "only_bad", is_flag=True, help="Only those that did not go well.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
+def association(
+    config_file: Path, *, identifier: str, last: int, caller: str, only_bad: bool, as_json: bool
+) -> None:
+    """List who associated or tried to, what came of it, and what mends it; newest last.
+
+    Each rejection stands there with its reason and the setting that changes it, each association
+    with its objects and how it ended. With an ID, or its beginning, everything about that one.
+    The running node answers: it remembers the last 1000 that it let in, and the last 1000 that
+    did not go well, until it stops. What is older is in its log.
+
+    \b
+    Examples:
+      penumbra explain association -c node.toml
+      penumbra explain association --from CT1 --last 5
+      penumbra explain association --bad --json | jq .fix
+      penumbra explain association 3f2a
+    """  # noqa: D301
+    import json
+
+    from config.load import load
+    from node.control_client import SOCKET_NAME, ControlClient
+
+    data_dir = load(config_file, with_secrets=False).node.data_dir
+    found = ControlClient(data_dir / SOCKET_NAME).associations(
+        limit=last, caller=caller, only_bad=only_bad, prefix=identifier
+    )
+    if as_json:
+        for one in found:
+            click.echo(json.dumps(one, ensure_ascii=False))
+    elif not found:
+        click.echo("None is remembered since the node started.")
+    elif identifier:
+        for one in found:
+            click.echo("\n".join(f"{name:<11} {words}" for name, words in details(one)) + "\n")
+    else:
+        _print_table(found)
+
+
+def verdict(one: Mapping[str, Any]) -> str:
+    """Say what came of it in a word: rejected, no TLS, open, released, aborted, lost."""
+    return str(one["outcome"] or one["verdict"])
+
+
+def details(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say everything about an association: a name and words each; what is empty is left out."""
+    yield "id", one["id"]
+    yield "when", _moment(one["at"]) + (f", {one['seconds']:g} s" if one["outcome"] else "")
+    yield "who", _who(one)
+    yield "from", one["address"] + (f", as {one['tls_name']} by TLS" if one["tls_name"] else "")
+    yield "verdict", verdict(one) + (f" ({one['cause']})" if one["cause"] else "")
+    if one["outcome"]:
+        yield (
+            "contexts",
+            f"{one['accepted_contexts']} accepted, {one['refused_contexts']} refused",
+        )
+    for context in one["refused"]:
+        yield "refused", f"{context['abstract_syntax']}: {context['why']}; {context['fix']}"
+    if one["statuses"]:
+        yield "objects", _objects(one) + f", {one['size_bytes'] / 1e6:.1f} MB stored"
+    if one["words"]:
+        yield "words", one["words"]
+    if one["fix"]:
+        yield "fix", one["fix"]
+
+
+def _print_table(found: Sequence[Mapping[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("id", "when", "who", "from", "verdict", "objects", "words", "fix", box=box.SIMPLE)
+    for one in found:
+        cells = (
+            one["id"][:8],
+            _moment(one["at"]),
+            _who(one),
+            one["address"],
+            verdict(one),
+            _objects(one),
+            one["words"],
+            one["fix"],
+        )
+        style = "red" if one["is_bad"] else ""
+        # Text, not str: what a caller named itself shall not be read as markup.
+        table.add_row(*(Text(str(cell)) for cell in cells), style=style)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(table)
+
+
+def _who(one: Mapping[str, Any]) -> str:
+    return f"{one['calling_ae']} > {one['called_ae']}" if one["calling_ae"] else "?"
+
+
+def _objects(one: Mapping[str, Any]) -> str:
+    counts = one["statuses"]
+    return ", ".join(
+        str(count) if status == "0x0000" else f"{count} x {status}"
+        for status, count in counts.items()
+    )
+
+
+def _moment(seconds: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
