@@ -1,15 +1,18 @@
 """DIMSE messages out of presentation data values, without any socket: the order they may come in.
 
-PS3.7 6.3.1, 9.3 and PS3.8 Annex E. A message is a command set, then a dataset where the command
-says so; both may be cut into fragments at any byte.
+A message is a command set, then a dataset where the command says so (PS3.7 6.3.1, 9.3). Each may
+be cut into fragments at any byte (PS3.8 Annex E), and a P-DATA-TF PDU holds any number of them
+(PS3.8 9.3.5). TABLE below is the whole of what may follow what.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import IntEnum
+from typing import Final, NamedTuple
 
 from dicom.errors import ProtocolFault
-from dicom.pdu import Pdv
+from dicom.pdu import IS_COMMAND, IS_LAST, Pdv
 
 C_STORE_RQ: Final = 0x0001
 C_STORE_RSP: Final = 0x8001
@@ -35,8 +38,7 @@ class Command:
     encoded: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(NamedTuple):
     """A piece of a dataset; its data are valid until the next PDU is read."""
 
     context_id: int
@@ -44,52 +46,130 @@ class Fragment:
     is_last: bool
 
 
+class State(IntEnum):
+    """Where the messages of an association have got to, in one direction."""
+
+    BETWEEN = 0
+    """The last message is complete, and no other has begun."""
+    COMMAND = 1
+    """A command set has begun."""
+    DATASET = 2
+    """A command set is complete and promised a dataset; the rest of that comes now."""
+
+
+class Piece(IntEnum):
+    """What comes next: the two bits of the message control header (PS3.8 E.2).
+
+    The last fragment of a command set stands twice: what it means lies in (0000,0800).
+    """
+
+    DATASET = 0
+    COMMAND = IS_COMMAND
+    LAST_OF_DATASET = IS_LAST
+    LAST_OF_COMMAND = IS_COMMAND | IS_LAST
+    """A dataset follows."""
+    LAST_AND_ALL = 4 | IS_COMMAND | IS_LAST
+    """No dataset follows (0x0101)."""
+
+
+_UNASKED: Final = "a dataset came without its command"
+_EARLY: Final = "a dataset came before its command was complete"
+_LATE: Final = "a command came before the dataset of the last one was complete"
+
+TABLE: Final[Mapping[State, Mapping[int, State | str]]] = {
+    State.BETWEEN: {
+        Piece.COMMAND: State.COMMAND,
+        Piece.LAST_OF_COMMAND: State.DATASET,
+        Piece.LAST_AND_ALL: State.BETWEEN,
+        Piece.DATASET: _UNASKED,
+        Piece.LAST_OF_DATASET: _UNASKED,
+    },
+    State.COMMAND: {
+        Piece.COMMAND: State.COMMAND,
+        Piece.LAST_OF_COMMAND: State.DATASET,
+        Piece.LAST_AND_ALL: State.BETWEEN,
+        Piece.DATASET: _EARLY,
+        Piece.LAST_OF_DATASET: _EARLY,
+    },
+    State.DATASET: {
+        Piece.COMMAND: _LATE,
+        Piece.LAST_OF_COMMAND: _LATE,
+        Piece.LAST_AND_ALL: _LATE,
+        Piece.DATASET: State.DATASET,
+        Piece.LAST_OF_DATASET: State.BETWEEN,
+    },
+}
+"""The state that a piece leads to, or the words of the ProtocolFault that it is.
+
+Beside it stand three rules: a message stays in the presentation context that it began in; a
+command set is no longer than COMMAND_LIMIT and can be read (`parse_command`); and a PDU of
+another type comes in BETWEEN only (node/lane.py), but for A-ABORT, which ends all.
+"""
+
+
 class Assembler:
-    """Fragments in, commands and dataset fragments out; keeps no dataset bytes."""
+    """Fragments in, commands and dataset fragments out; keeps no dataset bytes.
+
+    Nothing changes where a ProtocolFault is raised; the association is to be aborted.
+    """
 
     def __init__(self) -> None:
+        self._state = State.BETWEEN
+        self._context_id = 0
         self._command = bytearray()
-        self._context_id: int | None = None
-        self._in_dataset = False
+
+    @property
+    def state(self) -> State:
+        """Where the messages have got to."""
+        return self._state
 
     @property
     def is_idle(self) -> bool:
         """Whether the last message is complete and no other has begun."""
-        return self._context_id is None
+        return self._state is _BETWEEN
 
     def feed(self, pdv: Pdv) -> Command | Fragment | None:
         """Take the next fragment; return what it completes, if anything.
 
         Raises ProtocolFault on a fragment that cannot come at this place.
         """
-        if self._context_id is not None and pdv.context_id != self._context_id:
+        context_id, control, data = pdv
+        if context_id != self._context_id and self._state is not _BETWEEN:
             raise ProtocolFault(
                 f"a message began in presentation context {self._context_id}"
-                f" and went on in {pdv.context_id}"
+                f" and went on in {context_id}"
             )
-        if pdv.is_command:
-            return self._feed_command(pdv)
-        if not self._in_dataset:
-            raise ProtocolFault("a dataset came without its command")
-        if pdv.is_last:
-            self._in_dataset, self._context_id = False, None
-        return Fragment(pdv.context_id, pdv.data, pdv.is_last)
+        after = _after(self._state, control)
+        if control & IS_COMMAND:
+            return self._feed_command(pdv, after)
+        self._state = after
+        return Fragment(context_id, data, after is _BETWEEN)
 
-    def _feed_command(self, pdv: Pdv) -> Command | None:
-        if self._in_dataset:
-            raise ProtocolFault("a command came before the dataset of the last one was complete")
-        if len(self._command) + len(pdv.data) > COMMAND_LIMIT:
+    def _feed_command(self, pdv: Pdv, after: State) -> Command | None:
+        """Gather a command set, and read it once it is whole."""
+        context_id, control, data = pdv
+        if len(self._command) + len(data) > COMMAND_LIMIT:
             raise ProtocolFault(f"command set longer than {COMMAND_LIMIT} bytes")
-        self._context_id = pdv.context_id
-        self._command += pdv.data
-        if not pdv.is_last:
-            return None
-        command = parse_command(pdv.context_id, bytes(self._command))
-        self._command.clear()
-        self._in_dataset = command.has_dataset
-        if not command.has_dataset:
-            self._context_id = None
+        command = None
+        if not control & IS_LAST:
+            self._command += data
+        else:
+            command = parse_command(context_id, bytes(self._command) + data)
+            if not command.has_dataset:
+                after = _after(self._state, Piece.LAST_AND_ALL)
+            self._command.clear()
+        self._state, self._context_id = after, context_id
         return command
+
+
+_BETWEEN: Final = State.BETWEEN
+
+
+def _after(state: State, piece: int) -> State:
+    after = TABLE[state][piece]
+    if isinstance(after, str):
+        raise ProtocolFault(after)
+    return after
 
 
 def parse_command(context_id: int, encoded: bytes) -> Command:
@@ -111,16 +191,16 @@ def parse_command(context_id: int, encoded: bytes) -> Command:
 
 def _elements(encoded: bytes) -> dict[int, bytes]:
     elements: dict[int, bytes] = {}
-    offset = 0
-    while offset < len(encoded):
-        if len(encoded) - offset < _ELEMENT.size:
+    offset, size = 0, len(encoded)
+    while offset < size:
+        if size - offset < _ELEMENT.size:
             raise ProtocolFault("command set breaks off within an element")
         group, element, length = _ELEMENT.unpack_from(encoded, offset)
-        offset += _ELEMENT.size
-        if group != 0 or offset + length > len(encoded):
+        start = offset + _ELEMENT.size
+        offset = start + length
+        if group != 0 or offset > size:
             raise ProtocolFault(f"command set cannot be read at ({group:04X},{element:04X})")
-        elements[element] = encoded[offset : offset + length]
-        offset += length
+        elements[element] = encoded[start:offset]
     return elements
 
 

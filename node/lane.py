@@ -1,16 +1,12 @@
-"""Read an association's socket: judge every PDU before it is buffered, and hand it on.
+"""Read an association's connection: judge every PDU before it is buffered, and hand it on.
 
 pynetdicom keeps the association whole: negotiation, release, abort, timers and every service
 but C-STORE. On each connection the lane takes the place of the one method of its upper layer
 that looks at the socket. An established association's P-DATA is read into one reusable buffer
 and served by the exchange; every other PDU goes to pynetdicom as it came. All of this runs on
-the association's own upper layer thread, so nothing else writes to the socket meanwhile.
+the association's own upper layer thread, so nothing else writes to the connection meanwhile.
 """
 
-import contextlib
-import select
-import socket
-import struct
 import time
 from typing import Final
 
@@ -21,13 +17,14 @@ from dicom import pdu
 from dicom.errors import ProtocolFault
 from node.conversation import AssociationWatcher, Conversation, Outcome
 from node.exchange import Exchange
+from node.handshake import Failure
+from node.inbox import Ended, Inbox
 from node.services.store import StoreService
+from node.transport import HandshakeFailed, PeerGone, Transport
 
-BURST_MS: Final = 20
-"""After a C-STORE the next one is near: wait so long for it here, where waiting costs nothing.
-pynetdicom's own loop sleeps 1 ms between looks, on two threads."""
 LINGER_S: Final = 1.0
 """A peer gets so long to read our last PDU and close, so that a reset does not overtake it."""
+LINGER_MS: Final = 10
 BACKLOG: Final = 8
 """Messages read ahead of pynetdicom. An honest peer has one outstanding, and a C-CANCEL."""
 
@@ -40,17 +37,13 @@ _CLOSING: Final = "Sta13"
 log = structlog.get_logger()
 
 
-class PeerGone(Exception):  # noqa: N818  (an event of the socket, caught in this file)
-    """The peer closed or reset the connection, or does not read."""
-
-
 class Lane:
     """Serves one connection; pynetdicom calls `step` where it would look at the socket."""
 
     def __init__(
         self,
         association: Association,
-        connection: socket.socket,
+        transport: Transport,
         conversation: Conversation,
         store: StoreService,
         watcher: AssociationWatcher,
@@ -62,33 +55,30 @@ class Lane:
         assert association.dul.socket is not None  # an acceptor is made with its socket
         self._dul = association.dul
         self._wrapper = association.dul.socket
-        self._socket = connection
+        self._transport = transport
         self._conversation = conversation
         self._max_pdu_bytes = max_pdu_bytes
         self._timeout_s = timeout_s
-        self._exchange = Exchange(association, conversation, store, watcher, self._send)
-        self._header = memoryview(bytearray(pdu.HEADER_BYTES))
-        self._buffer: memoryview | None = None
-        self._poll = select.poll()  # unlike select(), it knows descriptors above 1023
-        self._poll.register(connection.fileno(), select.POLLIN)
+        self._exchange = Exchange(association, conversation, store, watcher, transport.send)
+        largest_bytes = max(max_pdu_bytes + pdu.OVERHEAD_LIMIT, pdu.ASSOCIATE_LIMIT)
+        self._inbox = Inbox(transport, largest_bytes + pdu.HEADER_BYTES, timeout_s)
+        self._is_greeted = False
         self._lingering_until_s: float | None = None
-        _prepare(connection, timeout_s)
 
     def step(self) -> bool:
-        """Serve what the socket holds; returns whether there was anything.
+        """Serve what the connection holds; returns whether there was anything.
 
         Returns soon when there is nothing, so that pynetdicom's timers and queues move on.
         """
         if not self._dul.event_queue.empty():  # the state machine has not caught up with the last
             return False
-        state = self._dul.state_machine.current_state
-        if state == _CLOSING:
+        if self._dul.state_machine.current_state == _CLOSING:
             return self._linger()
-        if state == _ANSWERING:  # what comes before our answer waits in the socket
-            return False
-        if self._association.dimse.msg_queue.qsize() > BACKLOG or not self._readable(0):
+        if not self._may_read():
             return False
         try:
+            if not self._inbox.waiting and not self._transport.readable(0):
+                return False
             self._serve()
         except ProtocolFault as fault:
             self._conversation.end(Outcome.ABORTED, str(fault))
@@ -101,15 +91,45 @@ class Lane:
     def close(self) -> None:
         """Drop what was not committed, and the connection. For when the threads have ended."""
         self._exchange.drop()
-        self._socket.close()
+        self._transport.close()
 
     def cut(self) -> None:
         """Abort at once, from another thread: whatever the lane waits for, it wakes."""
+        self._transport.cut(pdu.abort(0, 0))
+
+    def _may_read(self) -> bool:
+        """Whether the next PDU is wanted now; until then it waits in the socket."""
+        if self._dul.state_machine.current_state == _ANSWERING:  # our answer comes first
+            return False
+        if not self._is_greeted and not self._greet():
+            return False
+        return self._association.dimse.msg_queue.qsize() <= BACKLOG
+
+    def _greet(self) -> bool:
+        """Go on with what comes before the first PDU; returns whether it is done."""
+        if self._lingering_until_s is not None:  # it failed, and the peer reads why
+            if self._has_drained():
+                self._give_up(_CLOSED)
+            return False
         try:
-            self._socket.send(pdu.abort(0, 0), socket.MSG_DONTWAIT)
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it is gone already
+            self._is_greeted = self._transport.greet()
+        except HandshakeFailed as failed:
+            self._turn_away(failed.failure)
+        self._conversation.tls_name = self._transport.peer_name
+        return self._is_greeted
+
+    def _turn_away(self, failure: Failure) -> None:
+        """Tell why there is no connection, and see it off."""
+        self._conversation.rejected = True
+        self._conversation.end(Outcome.LOST, failure.words)
+        tell = log.info if failure.is_common else log.warning
+        tell(
+            "connection rejected",
+            address=self._conversation.address,
+            words=failure.words,
+            fix=failure.fix,
+        )
+        self._start_lingering()
 
     def _give_up(self, event: str) -> None:
         self._exchange.drop()
@@ -122,130 +142,94 @@ class Lane:
         checkpoint = self._association._reactor_checkpoint  # noqa: SLF001
         checkpoint.clear()
         try:
-            while self._read_pdu():
-                self._acknowledge()
-                if not self._readable(BURST_MS):
-                    return
+            while self._inbox.arrived() and self._read_pdu():
+                pass
+        except Ended:
+            whole = not self._inbox.waiting and self._exchange.is_idle
+            where = "without a release" if whole else "in the middle of a message"
+            raise PeerGone(f"the peer closed {where}") from None
         finally:
             self._dul._idle_timer.restart()  # noqa: SLF001
             checkpoint.set()
 
     def _read_pdu(self) -> bool:
         """Read one PDU and act on it; returns whether it belonged to a C-STORE."""
-        deadline_s = time.monotonic() + self._timeout_s
-        self._fill(self._header, deadline_s)
-        header = pdu.read_header(self._header, self._max_pdu_bytes)
+        inbox = self._inbox
+        inbox.begin()
+        header = pdu.read_header(inbox.need(pdu.HEADER_BYTES), self._max_pdu_bytes)
+        whole_bytes = pdu.HEADER_BYTES + header.length
         if header.pdu_type is not pdu.PduType.P_DATA:
-            self._hand_over(header, deadline_s)
+            whole = bytearray(inbox.need(whole_bytes))
+            inbox.take(whole_bytes)
+            self._hand_over(header.pdu_type, whole)
             return False
         if self._dul.state_machine.current_state != _ESTABLISHED:
             raise ProtocolFault("P-DATA outside an established association")
-        if self._buffer is None:  # a connection that says nothing costs no buffer
-            self._buffer = memoryview(bytearray(self._max_pdu_bytes + pdu.OVERHEAD_LIMIT))
-        body = self._buffer[: header.length]
-        self._fill(body, deadline_s)
+        is_cut = inbox.waiting < whole_bytes and header.length > pdu.PDV_BYTES
+        if is_cut and self._exchange.is_storing:
+            start = inbox.need(pdu.HEADER_BYTES + pdu.PDV_BYTES)
+            lone = pdu.lone_pdv(start[pdu.HEADER_BYTES :], header.length)
+            if lone is not None and not lone.is_command:
+                inbox.take(len(start))
+                self._stream(lone, whole_bytes - len(start))
+                return True
+        body = inbox.need(whole_bytes)[pdu.HEADER_BYTES :]
+        inbox.take(whole_bytes)
         return self._exchange.take(body)
 
-    def _hand_over(self, header: pdu.Header, deadline_s: float) -> None:
+    def _stream(self, pdv: pdu.Pdv, left: int) -> None:
+        """Read a large fragment of a dataset past the inbox, to where it is kept.
+
+        Served in pieces it means the same: a dataset may be cut anywhere (PS3.8 Annex E).
+        """
+        inbox, exchange = self._inbox, self._exchange
+        here = min(inbox.waiting, left)
+        exchange.take_piece(pdv._replace(control=0, data=inbox.need(here)))
+        inbox.take(here)
+        left -= here
+        while left:
+            room = exchange.room(left)
+            # Unless the dataset ends here, another PDU is sure to follow.
+            more = len(room) == left and not pdv.is_last
+            count = inbox.fill(room, pdu.HEADER_BYTES + pdu.PDV_BYTES if more else 0)
+            exchange.advance(count)
+            left -= count
+        if pdv.is_last:
+            exchange.take_piece(pdv)
+
+    def _hand_over(self, pdu_type: pdu.PduType, whole: bytearray) -> None:
         """Let pynetdicom decode a PDU and drive its state machine with it."""
-        whole = bytearray(pdu.HEADER_BYTES + header.length)
-        view = memoryview(whole)
-        view[: pdu.HEADER_BYTES] = self._header
-        self._fill(view[pdu.HEADER_BYTES :], deadline_s)
-        view.release()
-        if header.pdu_type is pdu.PduType.ABORT:
+        if pdu_type is pdu.PduType.ABORT:
             self._exchange.drop()
             self._conversation.end(Outcome.ABORTED, "the peer aborted")
         elif not self._exchange.is_idle:
-            raise ProtocolFault(f"{header.pdu_type.name} in the middle of a message")
+            raise ProtocolFault(f"{pdu_type.name} in the middle of a message")
         try:
             decoded, event = self._dul._decode_pdu(whole)  # noqa: SLF001  (the seam of receive.md)
         except Exception as fault:  # pynetdicom raises many kinds on hostile bytes
             raise ProtocolFault(
-                f"{header.pdu_type.name} cannot be decoded ({type(fault).__name__})"
+                f"{pdu_type.name} cannot be decoded ({type(fault).__name__})"
             ) from fault
         self._dul._recv_pdu.put(decoded)  # noqa: SLF001  (as above)
         self._dul.event_queue.put(event)
 
-    def _fill(self, view: memoryview, deadline_s: float) -> None:
-        """Read until the view is full.
-
-        Raises PeerGone on end of file and reset, ProtocolFault when the deadline passes.
-        """
-        got = 0
-        while got < len(view):
-            try:
-                count = self._socket.recv_into(view[got:], 0, socket.MSG_WAITALL)
-            except BlockingIOError:  # SO_RCVTIMEO passed
-                count = -1
-            except OSError as fault:
-                raise PeerGone(f"the connection broke ({type(fault).__name__})") from fault
-            if count == 0:
-                between = view is self._header and not got and self._exchange.is_idle
-                where = "without a release" if between else "in the middle of a message"
-                raise PeerGone(f"the peer closed {where}")
-            got += max(count, 0)
-            if got < len(view) and time.monotonic() > deadline_s:
-                raise ProtocolFault(f"a PDU took longer than {self._timeout_s:g} s to arrive")
-
-    def _send(self, data: bytes) -> None:
-        try:
-            self._socket.sendall(data)
-        except OSError as fault:
-            raise PeerGone("the peer did not take its answer") from fault
-
-    def _acknowledge(self) -> None:
-        """Have the kernel acknowledge now what was read.
-
-        A peer that leaves Nagle's algorithm on (most do) holds the end of its message back until
-        then; the kernel's own delay would cost 40 ms an object.
-        """
-        with contextlib.suppress(OSError):  # gone; the next read says so
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-    def _readable(self, timeout_ms: int) -> bool:
-        return bool(self._poll.poll(timeout_ms))
-
     def _linger(self) -> bool:
         """Wait for the peer to close, dropping what it still sends (PS3.8 9.2, Sta13)."""
-        now_s = time.monotonic()
         if self._lingering_until_s is None:
-            self._lingering_until_s = now_s + LINGER_S
-            self._finish_sending()
-        if now_s < self._lingering_until_s:
-            if not self._readable(10):
-                return False
-            try:
-                if self._socket.recv(1 << 16, socket.MSG_DONTWAIT):
-                    return False
-            except OSError:
-                log.debug("connection reset while closing")
+            self._start_lingering()
+        if not self._has_drained():
+            return False
         self._wrapper.close()
         return True
 
-    def _finish_sending(self) -> None:
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            log.debug("connection reset before its end")
+    def _start_lingering(self) -> None:
+        self._lingering_until_s = time.monotonic() + LINGER_S
+        self._transport.finish_sending()
 
-
-def _prepare(connection: socket.socket, timeout_s: float) -> None:
-    """Set a connection up: answers leave at once, and no call on it waits for ever.
-
-    The time-outs are the kernel's: one call then reads a whole PDU, without a poll before each.
-    """
-    connection.settimeout(None)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A quarter, so that a PDU's deadline is noticed soon after it passed.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s / 4))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    # All zero would mean no time-out at all.
-    return struct.pack("@ll", whole, max(int((seconds - whole) * 1_000_000), 1000))
+    def _has_drained(self) -> bool:
+        """Drop what comes; returns whether the peer ended, or had its time."""
+        assert self._lingering_until_s is not None  # set by _start_lingering
+        return time.monotonic() >= self._lingering_until_s or self._transport.drain(LINGER_MS)
 
 
 def install(lane: Lane, association: Association) -> None:

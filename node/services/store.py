@@ -31,6 +31,12 @@ class Recording(Protocol):
     def write(self, chunk: bytes | memoryview) -> None:
         """Append bytes, which may change after the call. Raises SpoolFull."""
 
+    def room(self, wanted: int) -> memoryview:
+        """Give a place for the next bytes, at most as many as wanted. Raises SpoolFull."""
+
+    def advance(self, count: int) -> None:
+        """Count bytes that now stand at the beginning of the last `room`."""
+
     def commit(self) -> object:
         """Return once the object is on disk, synced. Raises SpoolFull."""
 
@@ -67,6 +73,7 @@ class Storing:
         self._arrival = arrival
         self._brake = brake
         self._head = bytearray()
+        self._room = memoryview(b"")
         self._recording.write(part10.file_meta(arrival))
 
     def write(self, fragment: memoryview) -> None:
@@ -75,6 +82,18 @@ class Storing:
         if missing > 0:
             self._head += fragment[:missing]
         self._recording.write(fragment)
+
+    def room(self, wanted: int) -> memoryview:
+        """Give a place for the next dataset bytes, which are then not copied. Raises SpoolFull."""
+        self._room = self._recording.room(wanted)
+        return self._room
+
+    def advance(self, count: int) -> None:
+        """Count dataset bytes that now stand at the beginning of the last `room`."""
+        missing = HEAD_BYTES - len(self._head)
+        if missing > 0:
+            self._head += self._room[: min(missing, count)]
+        self._recording.advance(count)
 
     def finish(self) -> None:
         """Commit the object. Raises DoesNotMatch or SpoolFull, and then nothing is stored.

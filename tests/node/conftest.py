@@ -1,9 +1,9 @@
-"""The door on a free port with a real receiver behind it, and a peer that speaks raw bytes."""
+"""The door on a free port with a real receiver behind it, and peers that call it."""
 
 import socket
 import ssl
-import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,31 @@ import pytest
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 
-from config.model import Settings
+from config import certificates
+from config.model import Settings, Tls
 from dicom import part10
 from dicom.entity import Arrival, Instance
 from dicom.errors import SpoolFull
-from examples.peers.certificates import Authority
+from examples.peers import raw_scu
+from examples.peers.certificates import Pki
 from examples.peers.process import wait_until
+from examples.peers.raw_scu import CALLER, RawPeer
+from examples.peers.tls_peer import TlsPeer
 from node.admission import AssociationFacts, AssociationRequest, Reject
 from node.conversation import Ending
+from node.handshake import Failure
 from node.listener import Listener
+from node.negotiation import Negotiated
 from node.services.echo import EchoService
+from node.services.find import FindService
 from node.services.store import StoreService
+from node.transport import Secure
+from node.watermarks import Marks, Watermarks
 from storage.spool.reader import SpoolReader
 from storage.spool.recording import Recording
 from storage.spool.spool import Spool
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
-VERIFICATION = "1.2.840.10008.1.1"
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-CALLER = "SCANNER"
+OFF = Marks(0, 0, 0)
 
 
 class GatedSpool:
@@ -66,6 +71,12 @@ class GatedRecording:
     def write(self, chunk: bytes | memoryview) -> None:
         self._recording.write(chunk)
 
+    def room(self, wanted: int) -> memoryview:
+        return self._recording.room(wanted)
+
+    def advance(self, count: int) -> None:
+        self._recording.advance(count)
+
     def commit(self) -> Instance:
         self._owner.committing.set()
         assert self._owner.gate.wait(20)
@@ -88,6 +99,8 @@ class Diary:
         self.closed: list[tuple[AssociationFacts, Ending]] = []
         self.rejected: list[tuple[AssociationRequest, Reject]] = []
         self.statuses: list[int] = []
+        self.negotiated: list[Negotiated] = []
+        self.failed_handshakes: list[tuple[str, str]] = []
 
     def on_opened(self, association: AssociationFacts) -> None:
         self.opened.append(association)
@@ -100,6 +113,19 @@ class Diary:
 
     def on_rejected(self, request: AssociationRequest, verdict: Reject) -> None:
         self.rejected.append((request, verdict))
+
+    def on_negotiated(self, association: AssociationFacts, negotiated: Negotiated) -> None:
+        self.negotiated.append(negotiated)
+
+    def on_failed_handshake(self, address: str, words: str) -> None:
+        self.failed_handshakes.append((address, words))
+
+
+class NothingThere:
+    """An index without an answer."""
+
+    def find(self, query: Any, limit: int) -> Iterator[dict[str, str]]:
+        return iter(())
 
 
 class Door:
@@ -139,180 +165,18 @@ class Door:
         wait_until(lambda: not self.connections(), 15, "the end of all connections")
 
 
-class RawPeer:
-    """A peer that can say anything: honest PDUs by method, others through `send`."""
-
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
-        self.socket.settimeout(20)
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket)
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def reset(self) -> None:
-        """Close with RST."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
-
-    def read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            part = self.socket.recv(count - len(data))
-            if not part:
-                raise EOFError(f"closed after {len(data)} of {count} bytes")
-            data += part
-        return data
-
-    def read_pdu(self) -> tuple[int, bytes]:
-        kind, length = struct.unpack(">BxL", self.read(6))
-        return kind, self.read(length)
-
-    def read_to_end(self) -> list[int]:
-        """The types of all PDUs until the node closes, or resets; then this side closes too."""
-        kinds = []
-        try:
-            while True:
-                kinds.append(self.read_pdu()[0])
-        except (EOFError, ConnectionError):
-            self.close()
-            return kinds
-
-    def associate(self, *contexts: tuple[str, str], **titles: Any) -> dict[int, int]:
-        """Associate; returns {context id: result} of the A-ASSOCIATE-AC."""
-        self.send(associate_rq(*contexts, **titles))
-        kind, body = self.read_pdu()
-        assert kind == 2, f"PDU type {kind}: {body.hex()}"
-        results, offset = {}, 68
-        while offset < len(body):
-            item, length = struct.unpack_from(">BxH", body, offset)
-            if item == 0x21:
-                results[body[offset + 4]] = body[offset + 6]
-            offset += 4 + length
-        return results
-
-    def store(self, dataset: bytes, **command: Any) -> int:
-        """C-STORE; returns the status."""
-        context_id = command.pop("context_id", 1)
-        self.send(p_data((context_id, 3, store_rq(**command))))
-        for start in range(0, max(len(dataset), 1), 65536):
-            part = dataset[start : start + 65536]
-            last = 2 if start + 65536 >= len(dataset) else 0
-            self.send(p_data((context_id, last, part)))
-        return self.read_response()["status"]
-
-    def read_response(self) -> dict[str, Any]:
-        """The next DIMSE response: status, message_id, sop_class, sop_instance, comment."""
-        kind, body = self.read_pdu()
-        assert kind == 4, f"PDU type {kind}: {body.hex()}"
-        elements, offset, command = {}, 0, body[6:]
-        while offset < len(command):
-            _, element, length = struct.unpack_from("<HHL", command, offset)
-            elements[element] = command[offset + 8 : offset + 8 + length]
-            offset += 8 + length
-        return {
-            "context_id": body[4],
-            "status": struct.unpack("<H", elements[0x0900])[0],
-            "field": struct.unpack("<H", elements[0x0100])[0],
-            "message_id": struct.unpack("<H", elements[0x0120])[0],
-            "sop_class": elements.get(0x0002, b"").decode().strip("\0"),
-            "sop_instance": elements.get(0x1000, b"").decode().strip("\0"),
-            "comment": elements.get(0x0902, b"").decode().strip(),
-        }
-
-    def release(self) -> None:
-        self.send(RELEASE)
-        assert self.read_pdu()[0] == 6
-        self.close()
-
-
-RELEASE = struct.pack(">BxLL", 5, 4, 0)
-ABORT = struct.pack(">BxLL", 7, 4, 0)
-
-
-def item(kind: int, body: bytes) -> bytes:
-    return struct.pack(">BxH", kind, len(body)) + body
-
-
-def associate_rq(
-    *contexts: tuple[str, str],
-    calling: str = CALLER,
-    called: str = "PENUMBRA",
-    max_pdu: int = 16384,
-) -> bytes:
-    body = struct.pack(">HH16s16s32x", 1, 0, called.ljust(16).encode(), calling.ljust(16).encode())
-    body += item(0x10, b"1.2.840.10008.3.1.1.1")
-    for place, (abstract, transfer) in enumerate(contexts or ((CT, IMPLICIT),)):
-        subs = item(0x30, abstract.encode()) + item(0x40, transfer.encode())
-        body += item(0x20, struct.pack(">BBBB", 2 * place + 1, 0, 0, 0) + subs)
-    info = item(0x51, struct.pack(">L", max_pdu)) + item(0x52, b"1.2.3.4") + item(0x55, b"RAW")
-    body += item(0x50, info)
-    return struct.pack(">BxL", 1, len(body)) + body
-
-
-def pdv(context_id: int, control: int, data: bytes) -> bytes:
-    return struct.pack(">LBB", len(data) + 2, context_id, control) + data
-
-
-def p_data(*values: tuple[int, int, bytes]) -> bytes:
-    body = b"".join(pdv(*value) for value in values)
-    return struct.pack(">BxL", 4, len(body)) + body
-
-
-def element(number: int, value: bytes) -> bytes:
-    return struct.pack("<HHL", 0, number, len(value)) + value
-
-
-def padded(uid: str) -> bytes:
-    return uid.encode() + b"\0" * (len(uid) % 2)
-
-
-def store_rq(
-    sop_class: str = CT, sop_instance: str = "1.2.3", message_id: int = 7, dataset: int = 1
-) -> bytes:
-    body = (
-        element(0x0002, padded(sop_class))
-        + element(0x0100, struct.pack("<H", 1))
-        + element(0x0110, struct.pack("<H", message_id))
-        + element(0x0700, struct.pack("<H", 2))
-        + element(0x0800, struct.pack("<H", dataset))
-        + element(0x1000, padded(sop_instance))
-    )
-    return element(0, struct.pack("<L", len(body))) + body
-
-
-def dataset_of(
-    sop_instance: str = "1.2.3", sop_class: str = CT, size_bytes: int = 100_000
-) -> bytes:
-    """An implicit VR little endian dataset: SOP UIDs, then pixel data."""
-
-    def one(group: int, number: int, value: bytes) -> bytes:
-        return struct.pack("<HHL", group, number, len(value)) + value
-
-    pixels = (b"penumbra" * (size_bytes // 8 + 1))[: size_bytes // 2 * 2]
-    return (
-        one(8, 0x16, padded(sop_class))
-        + one(8, 0x18, padded(sop_instance))
-        + one(0x7FE0, 0x10, pixels)
-    )
-
-
 class Wire:
     """What tests of raw bytes build with."""
 
-    CT, IMPLICIT, EXPLICIT, CALLER = CT, IMPLICIT, EXPLICIT, CALLER
-    VERIFICATION = VERIFICATION
-    RELEASE, ABORT = RELEASE, ABORT
-    associate_rq = staticmethod(associate_rq)
-    p_data = staticmethod(p_data)
-    pdv = staticmethod(pdv)
-    store_rq = staticmethod(store_rq)
-    element = staticmethod(element)
-    dataset_of = staticmethod(dataset_of)
+    CT, IMPLICIT, EXPLICIT = raw_scu.CT, raw_scu.IMPLICIT, raw_scu.EXPLICIT
+    CALLER, VERIFICATION = raw_scu.CALLER, raw_scu.VERIFICATION
+    RELEASE, ABORT = raw_scu.RELEASE, raw_scu.ABORT
+    associate_rq = staticmethod(raw_scu.associate_rq)
+    p_data = staticmethod(raw_scu.p_data)
+    pdv = staticmethod(raw_scu.pdv)
+    store_rq = staticmethod(raw_scu.store_rq)
+    element = staticmethod(raw_scu.element)
+    dataset_of = staticmethod(raw_scu.dataset_of)
     Full = SpoolFull
 
 
@@ -339,10 +203,11 @@ def make_settings() -> Callable[..., Settings]:
 
 @pytest.fixture
 def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
-    """Start a listener; keys are those of [node], and `peers` and `tls`."""
+    """Start a listener; keys are those of [node], `peers`, `tls`, `watchers`, `watermarks`."""
     doors: list[Door] = []
 
     def start(**node: Any) -> Door:
+        watchers, marks = node.pop("watchers", []), node.pop("watermarks", Watermarks(OFF, int))
         settings = settings_of(**node)
         receiver = GatedSpool(tmp_path / f"spool{len(doors)}")
         diary = Diary()
@@ -350,8 +215,13 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
             build_context(one.abstract_syntax, AllTransferSyntaxes)
             for one in AllStoragePresentationContexts
         ] + [build_context(one, AllTransferSyntaxes) for one in settings.node.private_sop_classes]
-        store = StoreService(receiver, settings, contexts, lambda: 1_700_000_000.0)
-        door = Door(Listener(settings, store, [EchoService()], [diary]), receiver, diary)
+        store = StoreService(receiver, settings, contexts, lambda: 1_700_000_000.0, marks)
+        services = [EchoService(), FindService(settings, NothingThere())]
+        watchers = [diary, *watchers]
+        listener = Listener(
+            settings, store, services, watchers, door_watchers=watchers, disk=lambda: marks.state
+        )
+        door = Door(listener, receiver, diary)
         door.listener.start()
         doors.append(door)
         return door
@@ -390,27 +260,41 @@ def call(request: pytest.FixtureRequest) -> Iterator[Callable[..., RawPeer]]:
         peer.close()
 
 
-class Pki:
-    """A hospital's authority, the node's certificate and a client's, and strangers."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = Authority(folder, "hospital")
-        self.stranger = Authority(folder, "stranger")
-        self.node = self.authority.issue("node", "localhost")
-        self.client = self.authority.issue("ct1", "ct1.hospital.example", "other.example")
-
-    def tls(self, **others: Any) -> dict[str, Any]:
-        """The table [tls] with client certificates required, and other keys."""
-        table = {
-            "certificate": self.node.certificate,
-            "key": self.node.key,
-            "client_ca": self.authority.file,
-            **others,
-        }
-        return {key: value for key, value in table.items() if value is not None}
-
-
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """Certificates, made once."""
     return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A TCP connection: our end and the peer's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname(), 10)
+        theirs.settimeout(10)
+        ours = server.accept()[0]
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def secure(
+    ends: tuple[socket.socket, socket.socket], pki: Pki
+) -> Iterator[Callable[..., tuple[Secure, TlsPeer]]]:
+    """Put a connection under TLS, before its handshake; and its peer, of a TLS version."""
+    made: list[Secure] = []
+    server = certificates.load(Tls.model_validate(pki.tls()), time.time()).context
+
+    def start(
+        version: str,
+        timeout_s: float = 5,
+        on_failure: Callable[[Failure], object] = lambda _: None,
+    ) -> tuple[Secure, TlsPeer]:
+        wrapped = server.wrap_socket(ends[0], server_side=True, do_handshake_on_connect=False)
+        made.append(Secure(wrapped, timeout_s, 5, on_failure))
+        return made[-1], TlsPeer(ends[1], pki.authority.client(pki.client, newest=version))
+
+    yield start
+    for one in made:
+        one.close()
