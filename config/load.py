@@ -1,22 +1,25 @@
 """Load node.toml: every fault of it at once, each with its path, or frozen settings."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from config import files, references, words
-from config.model import Settings
+from config.model import Settings, Tls
 from dicom.errors import ConfigFault
 
 
-def load(path: Path, *, with_secrets: bool = True) -> Settings:
+def load(path: Path, *, with_secrets: bool = True, with_tls: bool = False) -> Settings:
     """Read a config file with the files of conf.d beside it, and check all of it.
 
     Relative paths in it, and the default data_dir, are taken from the config file's folder.
     A command that only looks (status, held) needs no secrets, and an administrator's shell has
-    none: it says so. Raises ConfigFault with every problem found; none of them repeats a secret.
+    none: it says so. The files of [tls] are read only for whoever opens the door: a worker needs
+    none of them, and goes on when a certificate has ended. Raises ConfigFault with every problem
+    found; none of them repeats a secret.
     """
     path = path.absolute()
     merged = files.read(path)
@@ -24,6 +27,8 @@ def load(path: Path, *, with_secrets: bool = True) -> Settings:
         raise ConfigFault(merged.problems)
     settings, problems = _validated(merged.tables)
     problems += references.check(merged.tables, path.parent, with_secrets=with_secrets)
+    if with_tls:
+        problems += _tls_problems(merged.tables, path.parent)
     told = dict(merged.problems)
     for place, said in problems:
         origin = merged.origin(place)
@@ -42,6 +47,17 @@ def _validated(
         return Settings.model_validate_json(json.dumps(tables), strict=True), []
     except ValidationError as fault:
         return None, words.explain(fault, Settings)
+
+
+def _tls_problems(tables: dict[str, Any], folder: Path) -> list[tuple[files.Place, str]]:
+    from config import certificates
+
+    try:
+        tls = Tls.model_validate(tables.get("tls"))
+    except ValidationError:
+        return []  # absent, or of a wrong shape, which is told elsewhere
+    found = certificates.problems(_anchored(tls, folder), time.time())
+    return [(("tls", key), words) for key, words in found]
 
 
 def _anchored(value: Any, folder: Path) -> Any:

@@ -7,7 +7,7 @@ run reports every fault of a file. Settings are frozen: a change is a new object
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Table(BaseModel):
@@ -19,6 +19,16 @@ class Table(BaseModel):
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
 Permission = Literal["store", "find", "move", "get", "commit"]
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""A list of names; a single one needs no brackets."""
 
 
 class Secret(Table):
@@ -40,15 +50,40 @@ class Node(Table):
     ae_title: str = "PENUMBRA"
     host: str = "0.0.0.0"  # noqa: S104  (a scanner must reach it; callers are denied by default)
     port: Port = 11112
+    plain: bool = True
+    """Whether this port, which is without TLS, is open at all."""
     data_dir: Path = Path("var")
     accept_unknown_callers: bool = False
     max_associations: Annotated[int, Field(ge=1, le=10_000)] = 100
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 131_072
     idle_timeout_s: Seconds = 60
     segment_mb: Annotated[int, Field(ge=1, le=65_536)] = 256
+    slow_below_mb: Annotated[int, Field(ge=0)] | None = None
+    refuse_below_mb: Annotated[int, Field(ge=0)] | None = None
     reserve_mb: Annotated[int, Field(ge=0)] = 512
     private_sop_classes: tuple[str, ...] = ()
     workers: Annotated[int, Field(ge=0, le=256)] = 2
+
+    @property
+    def refuse_mark_mb(self) -> int:
+        """Free space below which senders are asked to come back: twice the reserve by default."""
+        return 2 * self.reserve_mb if self.refuse_below_mb is None else self.refuse_below_mb
+
+    @property
+    def slow_mark_mb(self) -> int:
+        """Free space below which storing slows down: twice the mark above by default."""
+        return 2 * self.refuse_mark_mb if self.slow_below_mb is None else self.slow_below_mb
+
+
+class Tls(Table):
+    """The DICOM door's port under TLS, beside the one without it or in its place."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    """Where it is set, clients without a certificate of such an authority are turned away."""
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    port: Port = 2762
 
 
 class Http(Table):
@@ -86,6 +121,11 @@ class Peer(Table):
     host: str | None = None
     port: Port | None = None
     may: tuple[Permission, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Where it may call from; anywhere when empty. `host` is where it is called, and no more."""
+    tls_name: Names = ()
+    """The names of which its certificate must carry one; TLS is then required of it."""
+    max_associations: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
 class FolderDestination(Table):
@@ -168,6 +208,7 @@ class Settings(Table):
     """A whole, valid config file."""
 
     node: Node = Node()
+    tls: Tls | None = None
     http: Http = Http()
     settle: Settle = Settle()
     jobs: Jobs = Jobs()

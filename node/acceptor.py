@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from socketserver import BaseServer
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import structlog
 from pynetdicom import _config
@@ -19,6 +19,8 @@ from pynetdicom.transport import AssociationServer, RequestHandler
 from config.model import Node
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.services.table import Handler
+from node.tls import Credentials
+from node.transport import Plain, Secure, Transport
 
 ACSE_TIMEOUT_S: Final = 30.0
 """ARTIM (PS3.8 9.1.5): a connection that asks for no association is closed after so long."""
@@ -32,12 +34,15 @@ class Attendant(Protocol):
     def has_room(self) -> bool:
         """Whether one more connection may be made."""
 
-    def attend(self, association: Association, connection: socket.socket, address: str) -> None:
+    def attend(self, association: Association, transport: Transport, address: str) -> None:
         """Prepare an association whose threads have not started yet."""
 
 
 class Acceptor(AssociationServer):
-    """Accepts connections; making an association is quick, so it needs no thread for that."""
+    """Accepts connections; making an association is quick, so it needs no thread for that.
+
+    A TLS handshake is made by the association's own thread, not here.
+    """
 
     request_queue_size = 128
     """Modalities that were waiting for the node all connect at once."""
@@ -48,12 +53,18 @@ class Acceptor(AssociationServer):
         node: Node,
         contexts: Sequence[PresentationContext],
         handlers: Sequence[Handler],
+        *,
+        port: int,
+        credentials: Credentials | None = None,
     ) -> None:
+        """Bind a port of [node] host, under TLS where there are credentials."""
         configure_pynetdicom()
         self.attendant = attendant
+        self.credentials = credentials
+        self._timeout_s = node.idle_timeout_s
         super().__init__(
             _entity(node),
-            (node.host, node.port),
+            (node.host, port),
             node.ae_title,
             _Shared(contexts),
             evt_handlers=list(handlers),
@@ -73,6 +84,15 @@ class Acceptor(AssociationServer):
         log.warning("connection refused", address=str(client_address), words="too many connections")
         return False
 
+    def transport(self, connection: socket.socket) -> Transport:
+        """Give a new connection what this port asks of it."""
+        if self.credentials is None:
+            return Plain(connection, self._timeout_s)
+        wrapped = self.credentials.wrap(connection)
+        # A little before ARTIM would end it, which has no words for the log.
+        greet_s = 0.9 * min(ACSE_TIMEOUT_S, self._timeout_s)
+        return Secure(wrapped, self._timeout_s, greet_s, self.credentials.count)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Log that a connection could not be taken up, where socketserver would print it."""
         del request
@@ -90,8 +110,11 @@ class _Connection(RequestHandler):
     server: "Acceptor"
 
     def handle(self) -> None:
+        transport = self.server.transport(self.request)
+        # What pynetdicom's state machine sends goes the same way as what the lane sends.
+        self.request = cast("socket.socket", transport)
         association = self._create_association()
-        self.server.attendant.attend(association, self.request, str(self.client_address[0]))
+        self.server.attendant.attend(association, transport, str(self.client_address[0]))
         association.start()
 
 

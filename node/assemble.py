@@ -36,6 +36,8 @@ from storage.spool.reader import SpoolReader
 from storage.spool.spool import Spool
 
 MB = 1 << 20
+DISK_CHANGED = "penumbra.disk.changed"
+"""The type of the event about the room on the spool's disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +92,14 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     filing = Filing(
         spool,
         Follower(spool, reader, ledger.intake, index, ReadingProcess(root)),
-        Settler(
-            ledger.settling,
-            reader,
-            compile_rules(settings),
-            Timing(settings.settle.quiet_s, settings.settle.release_s),
-        ),
+        _settler(settings, ledger, reader),
         ledger,
         book,
         attempts=settings.jobs.attempts,
         pid=os.getpid(),
         ring=supervisor.ring,
     )
-    watermarks = Watermarks(
-        Marks.of(settings.node), spool.free_bytes, _announce(ledger, settings.node.ae_title)
-    )
+    watermarks = _watermarks(settings, spool, ledger)
     contexts = storage_contexts(settings.node.private_sop_classes)
     listener = Listener(
         settings,
@@ -137,11 +132,20 @@ def _events(ledger: Ledger) -> Callable[[int, int], list[dict[str, object]]]:
     return lambda after, limit: [asdict(event) for event in ledger.outbox.after(after, limit)]
 
 
-def _announce(ledger: Ledger, ae_title: str) -> Callable[[str, Mapping[str, object]], None]:
-    """Give the watermarks where to tell that the room on the disk changed."""
-    return lambda state, facts: ledger.outbox.record(
-        [NewEvent("penumbra.disk.changed", ae_title, {"state": state, **facts})], time.time()
-    )
+def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader) -> Settler:
+    """Settle Series, and plan what the rules ask for."""
+    timing = Timing(settings.settle.quiet_s, settings.settle.release_s)
+    return Settler(ledger.settling, reader, compile_rules(settings), timing)
+
+
+def _watermarks(settings: Settings, spool: Spool, ledger: Ledger) -> Watermarks:
+    """Watch the room on the spool's disk, and tell of changes as events."""
+
+    def tell(state: str, facts: Mapping[str, object]) -> None:
+        event = NewEvent(DISK_CHANGED, settings.node.ae_title, {"state": state, **facts})
+        ledger.outbox.record([event], time.time())
+
+    return Watermarks(Marks.of(settings.node), spool.free_bytes, tell)
 
 
 def _expire(ledger: Ledger, settings: Settings) -> Callable[[str], object]:

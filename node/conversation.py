@@ -60,6 +60,8 @@ class Conversation:
         self.address = address
         self.facts: AssociationFacts | None = None
         """None until admission accepted it."""
+        self.tls_name: str | None = None
+        """The name in the client's certificate, which was verified; None without one."""
         self.rejected = False
         self._outcome: Outcome | None = None
         self._words = ""

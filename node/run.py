@@ -27,6 +27,7 @@ def serve(settings: Settings, config_file: Path) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())
     front = assemble(settings, config_file)
+    signal.signal(signal.SIGHUP, lambda *_: reread(front))
     try:
         start(front)
         # What was made until here lives as long as the process: the collector need not look.
@@ -41,6 +42,7 @@ def serve(settings: Settings, config_file: Path) -> None:
 
 def start(front: Front) -> None:
     """Start the parts so that each finds what it needs; the DICOM door opens last."""
+    front.watermarks.start()
     front.supervisor.start()
     front.filing.start()
     if front.notifier is not None:
@@ -50,9 +52,16 @@ def start(front: Front) -> None:
     front.listener.start()
 
 
+def reread(front: Front) -> None:
+    """Take up new certificates; nothing else is read again while the node runs."""
+    if front.listener.credentials is not None:
+        front.listener.credentials.hasten()
+
+
 def stop(front: Front) -> None:
     """Close the door, let what is in flight end, then end the rest; safe after a failed start."""
     front.listener.stop(DRAIN_S)
+    front.watermarks.stop()
     front.supervisor.stop(WORKERS_S)
     front.filing.stop(FILING_S)
     if front.notifier is not None:

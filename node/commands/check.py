@@ -25,7 +25,7 @@ def command(config_file: Path) -> None:
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from config.load import load
 
-    settings = load(config_file)
+    settings = load(config_file, with_tls=True)
     compile_profiles(settings)
     click.echo(f"{config_file} is sound: {summary(settings)}")
 
@@ -49,7 +49,10 @@ def compile_profiles(settings: "Settings") -> None:
 def summary(settings: "Settings") -> str:
     """Say in one line what a node with these settings does."""
     node = settings.node
-    parts = [f"{node.ae_title} on {node.host}:{node.port}"]
+    ports = [str(node.port)] if node.plain else []
+    if settings.tls:
+        ports.append(f"{settings.tls.port} (TLS)")
+    parts = [f"{node.ae_title} on {node.host}:{' and '.join(ports)}"]
     for kind in ("peers", "destinations", "profiles", "models", "rules"):
         count = len(getattr(settings, kind))
         parts.append(f"{count} {kind if count != 1 else kind[:-1]}")

@@ -22,4 +22,4 @@ def command(config_file: Path) -> None:
     from config.load import load
     from node.run import serve
 
-    serve(load(config_file), config_file.resolve())
+    serve(load(config_file, with_tls=True), config_file.resolve())

@@ -19,7 +19,7 @@ WHOLE = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
 """The example with every commented-out key taken in."""
 
 SECTIONS = {
-    "[node]": model.Node, "[http]": model.Http, "[settle]": model.Settle, "[jobs]": model.Jobs,
+    "[node]": model.Node, "[tls]": model.Tls, "[http]": model.Http, "[settle]": model.Settle, "[jobs]": model.Jobs,
     "[log]": model.Log, "[peers.TITLE]": model.Peer, "[profiles.NAME]": model.Profile,
     "[models.NAME]": model.Model, "[[rules]]": model.Rule, "[mqtt]": model.Mqtt,
 }  # fmt: skip
@@ -29,7 +29,7 @@ KINDS = get_args(get_args(model.Destination)[0])
 def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     """Each table of the whole example beside its model."""
     whole = tomllib.loads(WHOLE)
-    for name in ("node", "http", "settle", "jobs", "log", "mqtt"):
+    for name in ("node", "tls", "http", "settle", "jobs", "log", "mqtt"):
         yield SECTIONS[f"[{name}]"], whole[name]
     for name, kind in (("peers", model.Peer), ("profiles", model.Profile), ("models", model.Model)):
         (table,) = whole[name].values()

@@ -15,6 +15,7 @@ from routing.rules import ROUTE_KEYS
 FOLDER = '[destinations.out]\nkind = "folder"\npath = "out"\n'
 STORE = '[destinations.lake]\nkind = "object-store"\n'
 MODEL = '[models.m]\nmodel = "m"\n'
+TLS = '[tls]\ncertificate = "a"\nkey = "b"\n'
 RULE = '[[rules]]\nname = "r"\nsend = ["out"]\n'
 
 SHAPE = [
@@ -43,6 +44,12 @@ SHAPE = [
     ('[log]\nlevel = "loud"', "log.level", "must be 'debug', 'info', 'warning' or 'error'"),
     ('[peers.A]\nmay = ["steal"]', "peers.A.may[0]", "must be 'store', 'find'"),
     ('[peers.A]\nmay = "store"', "peers.A.may", "must be a list"),
+    ('[peers.A]\naddresses = "10.1.2.3"', "peers.A.addresses", "must be a list"),
+    ("[peers.A]\naddresses = [1]", "peers.A.addresses[0]", "must be text"),
+    ("[peers.A]\ntls_name = 1", "peers.A.tls_name", "must be a list"),
+    ("[peers.A]\nmax_associations = 0", "peers.A.max_associations", "must be at least 1"),
+    ("[node]\nslow_below_mb = -1", "node.slow_below_mb", "must be at least 0"),
+    ('[node]\nrefuse_below_mb = "1"', "node.refuse_below_mb", "must be a whole number"),
     ('[destinations.x]\npath = "p"', "destinations.x.kind", "is missing"),
     ('[destinations.x]\nkind = "sftp"', "destinations.x.kind", "must be one of 'folder'"),
     ('[destinations.x]\nkind = "folder"', "destinations.x.path", "is missing"),
@@ -66,6 +73,23 @@ MEANING = [
     ("[node]\nae_title = 'A\\B'", "node.ae_title", "is no AE title"),
     ('[node]\nprivate_sop_classes = ["1.2.3", "1.02"]', "node.private_sop_classes[1]", "no UID"),
     ("[node]\nport = 8080", "http.port", "is 8080, the same as node.port"),
+    (TLS + "port = 11112", "tls.port", "is 11112, the same as node.port"),
+    (TLS + 'port = 8080\n[node]\nhost = "127.0.0.1"', "http.port", "the same as tls.port"),
+    ("[node]\nplain = false", "node.plain", "there is no [tls]"),
+    ('[tls]\ncertificate = "a"', "tls.key", "is missing"),
+    (TLS + 'minimum = "1.1"', "tls.minimum", "must be '1.2' or '1.3'"),
+    ("[node]\nreserve_mb = 500\nrefuse_below_mb = 499", "node.refuse_below_mb",
+     "must be at least reserve_mb, which is 500"),
+    ("[node]\nrefuse_below_mb = 2000\nslow_below_mb = 1999", "node.slow_below_mb",
+     "must be at least refuse_below_mb, which is 2000"),
+    ("[node]\nslow_below_mb = 1000", "node.slow_below_mb",
+     "which is 1024, twice reserve_mb, by default"),
+    ('[peers.A]\naddresses = ["10.0.0.1", "ct1"]', "peers.A.addresses[1]", "no IP address"),
+    ('[peers.A]\naddresses = ["10.1.2.3/16"]', "peers.A.addresses[0]", "mean 10.1.0.0/16?"),
+    ('[peers.A]\ntls_name = "a"', "peers.A.tls_name", "there is no [tls]"),
+    ('[peers.A]\ntls_name = "a"\n' + TLS, "peers.A.tls_name", "[tls] has no client_ca"),
+    ('[peers.A]\ntls_name = ["a", " b"]\n' + TLS + 'client_ca = "c"', "peers.A.tls_name[1]",
+     "no name in a certificate"),
     ("[peers.SEVENTEEN_LETTERS]", "peers.SEVENTEEN_LETTERS", "is no AE title"),
     ('[destinations.x]\nkind = "dicom"\npeer = "PAC"\n[peers.PACS]', "destinations.x.peer",
      "there is no peer 'PAC'; did you mean 'PACS'?"),

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from config.load import load
+from config.model import Tls
 from examples.peers import mosquitto
 from examples.peers.process import answers, free_port, running
 
@@ -151,7 +152,8 @@ def test_the_node_image_fits_the_code(deploy, root, settings, product):
     command = json.loads(found["CMD"])
     assert json.loads(found["ENTRYPOINT"]) == ["penumbra"]
     assert (root / "node" / "commands" / f"{command[0]}.py").is_file()
-    assert found["EXPOSE"].split() == [str(settings.node.port), str(settings.http.port)]
+    ports = [settings.node.port, Tls.model_fields["port"].default, settings.http.port]
+    assert found["EXPOSE"].split() == [str(port) for port in ports]
     assert found["VOLUME"] == str(settings.node.data_dir) == found["WORKDIR"]
     assert found["USER"].split(":")[0] not in {"0", "root"}
     assert f":{settings.http.port}/livez" in found["HEALTHCHECK"]

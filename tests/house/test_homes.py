@@ -35,6 +35,8 @@ HOMES = {
         "node/exchange.py",
         "node/lane.py",
         "node/listener.py",
+        "node/negotiation.py",
+        "node/reception.py",
         "node/services/*",
     ],
     "rich": ["node/commands/*"],
