@@ -16,7 +16,10 @@ PYTHON ?=
 KEEP ?=
 NO_APT ?=
 PYTEST_ARGS ?=
-export PYTHON KEEP NO_APT
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?=
+FUZZ_CASE ?=
+export PYTHON KEEP NO_APT FUZZ_SECONDS FUZZ_SEED FUZZ_CASE
 
 BIN := .venv/bin
 
@@ -46,6 +49,10 @@ lint: setup ## style, format and types
 .PHONY: pytest
 pytest: setup ## the tests alone
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## damaged input against the way in: FUZZ_SECONDS=300 for longer, FUZZ_SEED=N to repeat
+	@$(BIN)/python -m tests.fuzz
 
 .PHONY: format
 format: setup ## let ruff mend style and format

@@ -245,9 +245,9 @@ def store_response(request: Command, status: int, comment: str = "") -> bytes:
     body = b"".join(
         (
             _element(0x0002, request.sop_class_uid.encode("ascii", "replace"), b"\0"),
-            _element(0x0100, _US.pack(C_STORE_RSP)),
+            _STORED,
             _element(0x0120, _US.pack(request.message_id)),
-            _element(0x0800, _US.pack(NO_DATASET)),
+            _WITHOUT_DATASET,
             _element(0x0900, _US.pack(status)),
             _element(0x0902, comment[:COMMENT_LIMIT].encode("ascii", "replace"), b" "),
             _element(0x1000, request.sop_instance_uid.encode("ascii", "replace"), b"\0"),
@@ -263,3 +263,7 @@ def _element(element: int, value: bytes, pad: bytes = b"") -> bytes:
     if len(value) % 2:
         value += pad
     return _ELEMENT.pack(0, element, len(value)) + value
+
+
+_STORED: Final = _element(0x0100, _US.pack(C_STORE_RSP))
+_WITHOUT_DATASET: Final = _element(0x0800, _US.pack(NO_DATASET))

@@ -34,6 +34,39 @@ class SopUids:
     sop_instance_uid: str = ""
 
 
+_EXPLICIT: Final = struct.Struct("<HH2sH")
+_IMPLICIT: Final = struct.Struct("<HHL")
+
+
+def names(head: bytes, transfer_syntax_uid: str, expected: SopUids) -> bool:
+    """Whether these two UIDs stand in the first bytes of a dataset, one behind the other.
+
+    Nearly every object has them so. True is found twenty times as fast as by `sop_uids`, which
+    has the word where this says False. Who hides the pair in another value gains nothing: the
+    object is read again when it is filed (storage/ledger/arrived.py).
+    """
+    if transfer_syntax_uid == BIG_ENDIAN:
+        return False
+    element = _implicit if transfer_syntax_uid in IMPLICIT else _explicit
+    pair = element(0x0016, expected.sop_class_uid) + element(0x0018, expected.sop_instance_uid)
+    return pair in head
+
+
+def _explicit(number: int, uid: str) -> bytes:
+    value = _padded(uid)
+    return _EXPLICIT.pack(8, number, b"UI", len(value)) + value
+
+
+def _implicit(number: int, uid: str) -> bytes:
+    value = _padded(uid)
+    return _IMPLICIT.pack(8, number, len(value)) + value
+
+
+def _padded(uid: str) -> bytes:
+    value = uid.encode("ascii", "replace")
+    return value + b"\0" if len(value) % 2 else value
+
+
 def sop_uids(head: bytes, transfer_syntax_uid: str) -> SopUids:
     """Read SOP Class UID and SOP Instance UID from the first bytes of a dataset.
 

@@ -110,7 +110,16 @@ class _Connection(RequestHandler):
     server: "Acceptor"
 
     def handle(self) -> None:
-        transport = self.server.transport(self.request)
+        try:
+            transport = self.server.transport(self.request)
+        except OSError as fault:  # reset before it was looked at
+            self.server.shutdown_request(self.request)
+            log.info(
+                "connection rejected",
+                address=str(self.client_address[0]),
+                words=f"the peer was gone at once ({type(fault).__name__})",
+            )
+            return
         # What pynetdicom's state machine sends goes the same way as what the lane sends.
         self.request = cast("socket.socket", transport)
         association = self._create_association()

@@ -18,6 +18,11 @@ from storage.spool.spool import Spool
 PAUSE_S = 0.1
 """How long the loop sleeps when the log is quiet; a quiet Series settles this much later."""
 EXPIRE_EVERY_S = 1.0
+PATIENCE_S = 0.5
+"""While objects follow one another, filing stays so long behind: it takes turns with the door for
+the interpreter, and a burst is better received first and filed then."""
+BETWEEN_S = 0.01
+"""Objects of a burst follow one another more closely than this."""
 LEASE_S = 60.0
 """An intake takes milliseconds; its lease only matters if the front dies within them."""
 
@@ -90,6 +95,12 @@ class Filing:
             if not self._follower.index_is_behind():
                 self._spool.wait(PAUSE_S)
 
+    def _let_the_door_go_first(self) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self._spool.quiet_s() < BETWEEN_S and time.monotonic() < deadline_s:
+            if self._stopping.wait(BETWEEN_S):
+                return
+
     def _catch_up(self) -> None:
         """Bring the index a little nearer to the log; with a new one, rebuild it step by step."""
         if not self._follower.index_is_behind():
@@ -100,6 +111,7 @@ class Filing:
             self._caught_up = 0
 
     def _round(self) -> None:
+        self._let_the_door_go_first()
         # Read before the log: what an association sent before its end is then in it.
         closed = self._book.closed()
         moved = False

@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +16,8 @@ DRAIN_S = 4.0
 """How long associations in flight may go on after the door closed."""
 WORKERS_S = 3.0
 FILING_S = 1.5
+TURN_S = 0.001
+"""After so long a thread that computes lets another one on; Python's own 5 ms show in p99."""
 NOTIFY_S = 1.0
 
 log = structlog.get_logger()
@@ -32,6 +35,8 @@ def serve(settings: Settings, config_file: Path) -> None:
         start(front)
         # What was made until here lives as long as the process: the collector need not look.
         gc.freeze()
+        # The lanes hold the interpreter for microseconds; what computes longer gives it up sooner.
+        sys.setswitchinterval(TURN_S)
         log.info("ready", port=front.listener.port, workers=settings.node.workers)
         stopping.wait()
         log.info("stopping")

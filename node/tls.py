@@ -17,7 +17,7 @@ import structlog
 
 from config.model import Tls
 from dicom.errors import ConfigFault
-from node.handshake import Failure
+from node.handshake import Failure, explain
 
 if TYPE_CHECKING:
     from config.certificates import Certificates
@@ -66,10 +66,19 @@ class Credentials:
         return {"certificate_left_s": left_s, "handshakes_failed": failures}
 
     def wrap(self, connection: socket.socket) -> ssl.SSLSocket:
-        """Put a new connection under TLS; its handshake is still to be made."""
-        return self._current.context.wrap_socket(
-            connection, server_side=True, do_handshake_on_connect=False
-        )
+        """Put a new connection under TLS; its handshake is still to be made.
+
+        Raises OSError, and counts it, when the peer has reset it already.
+        """
+        try:
+            # Wrapping would fail half way, and leave the closing to the collector.
+            connection.getpeername()
+            return self._current.context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError as fault:
+            self.count(explain(fault))
+            raise
 
     def count(self, failure: Failure) -> None:
         """Count a handshake that failed."""

@@ -21,7 +21,7 @@ from dicom.errors import (
     SopClassNotSupported,
 )
 from dicom.message import Command
-from dicom.peek import HEAD_BYTES, sop_uids
+from dicom.peek import HEAD_BYTES, SopUids, names, sop_uids
 from node.admission import AssociationFacts, may
 
 
@@ -113,7 +113,11 @@ class Storing:
 
     def _check_head(self) -> None:
         arrival = self._arrival
-        found = sop_uids(bytes(self._head), arrival.transfer_syntax_uid)
+        expected = SopUids(arrival.sop_class_uid, arrival.sop_instance_uid)
+        head = bytes(self._head)
+        if names(head, arrival.transfer_syntax_uid, expected):
+            return
+        found = sop_uids(head, arrival.transfer_syntax_uid)
         for name, in_command, in_dataset in (
             ("SOP Class UID", arrival.sop_class_uid, found.sop_class_uid),
             ("SOP Instance UID", arrival.sop_instance_uid, found.sop_instance_uid),

@@ -17,9 +17,15 @@ from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
 
 
+NICENESS = 10
+"""The front's own workers: whoever waits at the door comes first."""
+
+
 def work(settings: Settings, *, until_eof: bool) -> None:
     """Work until SIGTERM, SIGINT, or, if asked, the end of standard input."""
     configure(settings.log.level)
+    if until_eof:
+        os.nice(NICENESS)
     data_dir = settings.node.data_dir
     workshop = Workshop(
         settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool()

@@ -32,6 +32,8 @@ class Publication:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._looked_at_s = float("-inf")
+        self.published_at_s = float("-inf")
+        """When something was last published, by the monotonic clock."""
         self._seen: tuple[int, bool] = (-1, False)
         """The folder's time of change at the last look, and whether the look before saw it too."""
 
@@ -41,6 +43,7 @@ class Publication:
             if self._ends.get(segment) == end:
                 return
             self._ends[segment] = end
+        self.published_at_s = time.monotonic()
         if end and not self._news.is_set():
             self._news.set()
 

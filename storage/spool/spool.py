@@ -121,6 +121,10 @@ class Spool:
         except OSError as fault:
             raise StorageFault(f"the spool cannot be read: {fault.strerror}") from fault
 
+    def quiet_s(self) -> float:
+        """Say how long ago the last record was committed; infinite before the first."""
+        return time.monotonic() - self._publication.published_at_s
+
     def usage(self) -> tuple[int, int]:
         """Return the bytes that committed records take, and the number of their segments."""
         return self._publication.usage()

@@ -66,6 +66,32 @@ def test_pdvs_are_found_as_pynetdicom_finds_them(some):
     ]
 
 
+BROKEN = {
+    "no value": b"",
+    "a header cut off": b"\0\0\0\2\1",
+    "a value that is all length": b"\0\0\0\0\1\3",
+    "a value without a control header": b"\0\0\0\1\1\3",
+    "a value longer than its PDU": b"\0\0\0\3\1\3",
+    "a value of 4 GB": b"\xff\xff\xff\xff\1\3",
+    "bytes left over": b"\0\0\0\2\1\3" + b"abc",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN.keys())
+def test_lengths_that_do_not_add_up(body):
+    """A P-DATA-TF PDU whose values do not fill it exactly is a ProtocolFault."""
+    with pytest.raises(ProtocolFault):
+        list(pdu.pdvs(memoryview(body)))
+
+
+@pytest.mark.parametrize("control", range(0, 256, 5))
+def test_bits_without_a_meaning_are_not_seen(control):
+    """Of the message control header two bits are read, whatever the others are (PS3.8 E.2)."""
+    (one,) = pdu.pdvs(memoryview(body_of([(1, control, b"x")])))
+    assert (one.control, one.is_command) == (control & 3, bool(control & 1))
+    assert one.is_last is bool(control & 2)
+
+
 @given(some=values, place=st.integers(0, 300), byte=st.integers(0, 255))
 @settings(max_examples=300)
 def test_a_damaged_body_gives_a_fault_or_whole_pdvs(some, place, byte):
@@ -77,6 +103,18 @@ def test_a_damaged_body_gives_a_fault_or_whole_pdvs(some, place, byte):
     except ProtocolFault:
         return
     assert sum(len(one.data) + 6 for one in found) == len(body)
+
+
+@given(some=values)
+def test_a_lone_value_is_known_by_its_header(some):
+    """Six bytes tell whether one value fills its PDU, and then what it is."""
+    body = memoryview(body_of(some))
+    lone = pdu.lone_pdv(body[:6], len(body))
+    if len(some) > 1:
+        assert lone is None
+    else:
+        ((context_id, control, _),) = some
+        assert lone == (context_id, control, b"")
 
 
 @given(command=st.binary(min_size=1, max_size=300), limit=st.integers(7, 400) | st.just(0))

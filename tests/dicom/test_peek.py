@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmwrite
 from pydicom.sequence import Sequence
 
-from dicom.peek import HEAD_BYTES, SopUids, sop_uids
+from dicom.peek import HEAD_BYTES, SopUids, names, sop_uids
 
 SYNTAXES = {
     "1.2.840.10008.1.2": (True, True),
@@ -89,3 +89,16 @@ def test_another_encoding_than_negotiated_is_left_to_the_parser(written, read):
     syntaxes = list(SYNTAXES)
     found = sop_uids(encode(dataset, syntaxes[written]), syntaxes[read])
     assert found in {SopUids(), SopUids("1.2.3", "1.2.3.4")}
+
+
+@given(made=datasets(), syntax=st.sampled_from(sorted(SYNTAXES)), other=uids)
+@settings(max_examples=100)
+def test_the_quick_look_agrees(made, syntax, other):
+    """What the quick look says yes to is what the walk finds, and it knows the usual encodings."""
+    head = encode(made[0], syntax)[:HEAD_BYTES]
+    found = sop_uids(head, syntax)
+    if found.sop_class_uid and found.sop_instance_uid:
+        usual = syntax not in {"1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"}
+        assert names(head, syntax, found) == usual
+        assert not names(head, syntax, SopUids(found.sop_class_uid, other + ".9.9"))
+        assert not names(head, syntax, SopUids(other + ".9.9", found.sop_instance_uid))

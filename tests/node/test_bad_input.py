@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import structlog
 
 from examples.peers.process import wait_until
 
@@ -156,17 +157,20 @@ def lies(wire):
         "endless command": wire.p_data((1, 1, b"\0" * 60_000)) * 3,
         "release within a message": honest + wire.RELEASE,
         "unknown pdu": struct.pack(">BxL", 0x55, 10) + b"0123456789",
+        "pdu shorter than its value": honest + struct.pack(">BxL", 4, 50) + wire.pdv(1, 2, data),
+        "pdu shorter than it says, between two": struct.pack(">BxL", 4, 200) + honest * 2,
+        "pdu of 4 GB": struct.pack(">BxL", 4, 0xFFFFFFFF) + honest,
         "second associate": wire.associate_rq(),
         "release response": struct.pack(">BxLL", 6, 4, 0),
         "oversize release": struct.pack(">BxL", 5, 5000) + b"\0" * 5000,
     }
 
 
-@pytest.mark.parametrize("lie", range(19))
+@pytest.mark.parametrize("lie", range(22))
 def test_a_peer_that_breaks_the_protocol_is_aborted(door, call, wire, lie):
     """Every lie within an association is answered by one A-ABORT, in words in the log."""
     name, said = list(lies(wire).items())[lie]
-    assert len(lies(wire)) == 19
+    assert len(lies(wire)) == 22
     peer = call()
     peer.associate((wire.CT, wire.IMPLICIT), (wire.VERIFICATION, wire.IMPLICIT))
     peer.send(said)
@@ -236,16 +240,111 @@ def test_a_pdu_that_drips_is_given_up(open_door, call, wire):
     still_serves(door, call, wire)
 
 
+def held():
+    """Descriptors and threads of this process."""
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+
 def test_silent_connections_are_closed_and_cost_nobody_else(open_door, call, wire):
-    """Fifty connections that say nothing, or half a request, are closed by ARTIM."""
-    door = open_door(idle_timeout_s=1.5, max_associations=2)
-    silent = [call(door) for _ in range(50)]
-    for peer in silent[::2]:
-        peer.send(wire.associate_rq()[:50])
+    """200 connections that say nothing, or half a request, are closed by ARTIM, without a trace."""
+    door = open_door(idle_timeout_s=3, max_associations=2)
     still_serves(door, call, wire)
-    for peer in silent:
-        assert peer.read_to_end() in ([], [7])
     door.is_quiet()
+    before = held()
+    with structlog.testing.capture_logs() as lines:
+        silent = [call(door) for _ in range(200)]
+        for peer in silent[::2]:
+            peer.send(wire.associate_rq()[:50])
+        for _ in range(3):
+            still_serves(door, call, wire)
+        for peer in silent:
+            assert peer.read_to_end() in ([], [7])
+        door.is_quiet()
+    told = [one for one in lines if one["event"] == "no association asked for"]
+    assert len(told) == 200
+    wait_until(lambda: held() <= before, 15, f"the return to {before}, now {held()}")
+    still_serves(door, call, wire)
+
+
+@pytest.mark.parametrize("pause", ["between fragments", "within a fragment", "within a header"])
+def test_a_dataset_that_never_ends_is_given_up(open_door, call, wire, pause):
+    """A sender that falls silent in the middle of a dataset is freed by the idle time-out."""
+    door = open_door(idle_timeout_s=0.4)
+    piece = wire.p_data((1, 0, wire.dataset_of(size_bytes=200_000)[:60_000]))
+    left_out = {"between fragments": 0, "within a fragment": 900, "within a header": 60_003}
+    peer = call(door)
+    peer.associate()
+    peer.send(wire.p_data((1, 3, wire.store_rq())) + piece * 20)
+    peer.send(piece[: len(piece) - left_out[pause]])
+    assert peer.read_to_end() == [7]
+    ((_, ending),) = door.ended()
+    assert ending.outcome == "aborted"
+    expected = "idle for 0.4 s" if pause == "between fragments" else "a PDU took longer than 0.4 s"
+    assert expected in ending.words
+    assert (door.stored, door.receiver.abandoned) == ([], 1)
+    still_serves(door, call, wire)
+
+
+def test_a_pdu_longer_than_what_comes_is_given_up(open_door, call, wire):
+    """A PDU that says more than its sender sends is waited for no longer than the time-out."""
+    door = open_door(idle_timeout_s=0.4)
+    peer = call(door)
+    peer.associate()
+    peer.send(wire.p_data((1, 3, wire.store_rq())))
+    peer.send(struct.pack(">BxL", 4, 10_000) + wire.pdv(1, 2, bytes(5000)))
+    assert peer.read_to_end() == [7]
+    ((_, ending),) = door.ended()
+    assert ending.words in {
+        "a PDU took longer than 0.4 s to arrive",
+        "presentation data value of 5002 bytes does not fit its PDU",
+    }
+    assert door.stored == []
+    still_serves(door, call, wire)
+
+
+PLACES = {
+    "before a word": (0, 0), "within the request": (60, 0), "after the request": (None, 0),
+    "within a command": (None, 60), "after a command": (None, 124),
+    "within a header of data": (None, 130), "within data": (None, 1000),
+    "a byte short of the end": (None, -1),
+}  # fmt: skip
+"""How much was said of the request (None: all, and its answer was read) and of a C-STORE."""
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_a_reset_anywhere_stores_nothing(door, call, wire, place):
+    """A sender that resets its connection, wherever it is, is told of once and leaves nothing."""
+    still_serves(door, call, wire)
+    door.is_quiet()
+    before = held()
+    asked, sent = place
+    whole = wire.p_data((1, 3, wire.store_rq()), (1, 2, wire.dataset_of(size_bytes=1000)))
+    with structlog.testing.capture_logs() as lines:
+        peer = call()
+        if asked is None:
+            peer.associate()
+            peer.send(whole[:sent])
+        else:
+            peer.send(wire.associate_rq()[:asked])
+        peer.reset()
+        wait_until(lambda: bool(lines), 10, "a line in the log")
+        door.is_quiet()
+    assert len(lines) == 1
+    assert lines[0]["event"] in {"association", "no association asked for"}
+    assert lines[0]["words"]
+    wait_until(lambda: held() <= before, 15, f"the return to {before}, now {held()}")
+    assert len(door.stored) == 1
+    still_serves(door, call, wire)
+
+
+def test_two_requests_in_one_breath(door, call, wire):
+    """A second A-ASSOCIATE-RQ, sent before the first is answered, is answered by an A-ABORT."""
+    peer = call()
+    peer.send(wire.associate_rq() * 2)
+    assert peer.read_to_end() == [2, 7]
+    ((_, ending),) = door.ended()
+    assert ending.outcome == "aborted"
+    still_serves(door, call, wire)
 
 
 def test_a_peer_that_does_not_read_is_let_go(open_door, call, wire):
@@ -270,9 +369,6 @@ def test_a_hundred_bad_connections_leak_nothing(door, call, wire):
     """Descriptors and threads are back where they were after 100 connections that end badly."""
     still_serves(door, call, wire)
     door.is_quiet()
-
-    def held():
-        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     before = held()
     sayings = [*GARBAGE.values(), *(wire.associate_rq() + one for one in lies(wire).values())]

@@ -260,6 +260,35 @@ def test_a_probe_of_the_port_is_no_warning(open_door, call, pki):
     ]
 
 
+def held():
+    """How many descriptors and threads this process has."""
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+
+# A reset in the middle of ssl's own wrapping: the socket is closed by its finalizer, with a warning.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_bad_clients_leak_nothing(open_door, call, wire, pki):
+    """Descriptors and threads are back where they were after every kind of failed handshake."""
+    door = open_door(tls=pki.tls())
+    contexts = [client(pki) for client, *_ in REFUSED]
+    assert try_to_associate(call, wire, door, honest(pki)) == [2, 6]
+    door.is_quiet()
+    before = held()
+    with structlog.testing.capture_logs() as lines:
+        for context in contexts * 2:
+            try_to_associate(call, wire, door, context)
+        for _ in range(50):
+            call(door, plain_to_tls=True).reset()
+        expected = 2 * len(contexts) + 50
+        wait_until(lambda: len(lines) >= expected, 15, "a line for each")
+        door.is_quiet()
+        wait_until(lambda: held() <= before, 15, f"the return to {before}, now {held()}")
+    assert {line["event"] for line in lines} == {"connection rejected"}
+    failed = door.listener.credentials.facts()["handshakes_failed"]
+    assert sum(failed.values()) == len(lines) == expected
+    assert try_to_associate(call, wire, door, honest(pki)) == [2, 6]
+
+
 def test_a_torn_handshake_leaves_nothing(open_door, call, wire, pki):
     """A handshake that ends after any byte leaves no association, thread or descriptor."""
     door = open_door(tls=pki.tls())
@@ -268,9 +297,6 @@ def test_a_torn_handshake_leaves_nothing(open_door, call, wire, pki):
     whole = torn.send(1 << 20)
     assert try_to_associate(call, wire, door, context) == [2, 6]
     door.is_quiet()
-
-    def held():
-        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     before, opened = held(), len(door.diary.opened)
     cuts = [*range(1, 20), *range(20, whole - 10, 97), *range(whole - 10, whole)]

@@ -288,4 +288,5 @@ port = {port}
         scraped = urlopen(f"http://127.0.0.1:{node.http_port}/metrics", timeout=10).read().decode()
         (left,) = re.findall(r"^penumbra_tls_certificate_seconds (\S+)", scraped, re.MULTILINE)
         assert 80 * DAY_S < float(left) < 91 * DAY_S
+        assert f"port {node.port} and {port} (TLS)" in node.run("status").stdout
         assert node.process.poll() is None
