@@ -53,6 +53,8 @@ def main() -> None:
     from dicom.errors import ConfigFault, Fault
 
     os.umask(OWNER_ONLY)
+    # numpy's own threads spin while they wait for matrices, and nobody here multiplies any.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         penumbra()
     except ConfigFault as fault:

@@ -9,7 +9,6 @@ import json
 import os
 import queue
 import resource
-import select
 import subprocess
 import sys
 import threading
@@ -31,6 +30,8 @@ NICENESS: Final = 5
 """Whoever waits at the door comes first."""
 MEMORY_LIMIT_BYTES: Final = 2 << 30
 """A deflated dataset can unfold to any size; beyond this it is a fault of that object."""
+LINE_RECORDS: Final = 50
+"""Answers come in lines of so many: the front's interpreter stands still while it reads one."""
 TIMEOUT_S: Final = 120.0
 """A batch takes milliseconds, with objects of gigabytes seconds."""
 
@@ -48,12 +49,12 @@ class _Gone(Exception):  # noqa: N818  (an event, caught in this file)
 class ReadingProcess:
     """Reads batches of records, first in, first out, one ahead of whoever collects.
 
-    One thread uses it. The child starts with the first batch; `forget` ends it.
+    One thread uses it. The child starts at once, for it takes half a second to get ready.
     """
 
     def __init__(self, root: Path) -> None:
         self._command = [sys.executable, "-m", "node.reading", str(root)]
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | None = self._start()
         self._pending: deque[Sequence[Record]] = deque()
 
     def submit(self, records: Sequence[Record]) -> None:
@@ -88,24 +89,23 @@ class ReadingProcess:
     def _one_by_one(self, records: Sequence[Record]) -> list[Arrived]:
         """Read a batch on which the child died, and find the object that does it."""
         out: list[Arrived] = []
+        self._end()
         for record in records:
             try:
-                self._end()
                 self._ask([record])
                 out += self._answer([record])
             except _Gone:
+                self._end()
                 uid = record.arrival.sop_instance_uid
                 log.error("reading died", sop_instance=uid, segment=record.location.segment)
                 fault = CannotUnderstand("reading it kills or hangs the process that reads")
                 out.append(Arrived(Instance(record.arrival, record.location, ""), fault=fault))
-        self._end()
+        self._end()  # what else is pending is asked again
         return out
 
     def _ask(self, records: Sequence[Record]) -> None:
         if self._child is None:
-            self._child = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
+            self._child = self._start()
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(_request(records))
@@ -117,12 +117,21 @@ class ReadingProcess:
         child = self._child
         assert child is not None
         assert child.stdout is not None
-        if not select.select([child.stdout], [], [], TIMEOUT_S)[0]:
-            raise _Gone
-        line = child.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise _Gone
-        return [_arrived(one, found) for one, found in zip(records, json.loads(line), strict=True)]
+        found: list[Any] = []
+        patience = threading.Timer(TIMEOUT_S, child.kill)
+        patience.start()
+        try:
+            while len(found) < len(records):
+                line = child.stdout.readline()
+                if not line.endswith(b"\n"):
+                    raise _Gone
+                found += json.loads(line)
+        finally:
+            patience.cancel()
+        return [_arrived(*pair) for pair in zip(records, found, strict=True)]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def _end(self) -> None:
         child, self._child = self._child, None
@@ -180,8 +189,10 @@ def main() -> None:
     # for it to read an answer.
     threading.Thread(target=_take_in, args=(batches,), daemon=True).start()
     while line := batches.get():
-        answers = [_read(reader, asked) for asked in json.loads(line)]
-        sys.stdout.write(json.dumps(answers) + "\n")
+        asked = json.loads(line)
+        for start in range(0, len(asked), LINE_RECORDS):
+            answers = [_read(reader, one) for one in asked[start : start + LINE_RECORDS]]
+            sys.stdout.write(json.dumps(answers) + "\n")
         sys.stdout.flush()
 
 

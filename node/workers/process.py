@@ -16,7 +16,6 @@ from routing.retry import Policy
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
 
-
 NICENESS = 10
 """The front's own workers: whoever waits at the door comes first."""
 

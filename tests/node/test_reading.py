@@ -120,6 +120,7 @@ def test_an_object_that_kills_its_reader_is_held(
     )
     process = ReadingProcess(spool.root)
     monkeypatch.setattr(process, "_command", [reading.sys.executable, script, str(spool.root)])
+    process.forget()
     process.submit(batch)
     process.submit(batch[:1])
     found = process.collect()

@@ -265,7 +265,7 @@ def held():
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
 
-# A reset in the middle of ssl's own wrapping: the socket is closed by its finalizer, with a warning.
+# After a reset in the middle of ssl's own wrapping its finalizer closes the socket, and warns.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_bad_clients_leak_nothing(open_door, call, wire, pki):
     """Descriptors and threads are back where they were after every kind of failed handshake."""
