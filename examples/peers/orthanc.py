@@ -45,6 +45,21 @@ class Orthanc:
                 return self.get(f"/instances/{one['ID']}/file")
         raise KeyError(sop_instance_uid)
 
+    def add(self, part10: bytes) -> None:
+        """Put a Part 10 file in by REST."""
+        self._send("POST", "/instances", part10)
+
+    def store_all(self, aet: str, port: int) -> None:
+        """Send everything it holds to a node on loopback; raises HTTPError if any is refused."""
+        self._send("PUT", "/modalities/node", json.dumps([aet, self.host, port]).encode())
+        self._send("POST", "/modalities/node/store", json.dumps(self.ask("/instances")).encode())
+
+    def _send(self, method: str, path: str, body: bytes) -> None:
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        request = urllib.request.Request(url, body, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+
 
 def binary() -> str | None:
     """Find Orthanc where Debian puts it."""

@@ -52,10 +52,11 @@ def list_segments(config_file: Path, *, as_json: bool) -> None:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each segment.")
 def verify(config_file: Path, *, as_json: bool) -> None:
-    """Read everything and compare it with the digests taken on arrival.
+    """Read everything and compare it with the checksums taken on arrival.
 
-    Exit status 0: every object is as it was received. 1: some are not; each is named. Restore
-    those segments from a backup, or ask the senders for the objects again.
+    Exit status 0: every object is as it was received. 1: some are not, or a segment that the
+    ledger knows is missing or too short; each is named. Restore those segments from a backup, or
+    ask the senders for the objects again.
 
     \b
     Example:
@@ -67,6 +68,7 @@ def verify(config_file: Path, *, as_json: bool) -> None:
     from storage.spool.survey import survey
 
     root = _root(config_file)
+    filed = _filed(root.parent)  # before the look, so that no segment is newer than it
     columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
@@ -78,6 +80,12 @@ def verify(config_file: Path, *, as_json: bool) -> None:
     if as_json:
         _print_json(found)
     damage = [(one.name, words) for one in found for words in one.damage]
+    sizes = {one.name: one.size_bytes for one in found}
+    damage += [
+        (name, f"holds {sizes.get(name, 0)} bytes of the {end} that were filed from it")
+        for name, end in sorted(filed.items())
+        if sizes.get(name, 0) < end
+    ]
     for name, words in damage:
         click.echo(f"segment {name}: {words}", err=True)
     records = sum(one.records for one in found)
@@ -89,6 +97,20 @@ def verify(config_file: Path, *, as_json: bool) -> None:
     )
     if damage:
         raise click.exceptions.Exit(1)
+
+
+def _filed(data_dir: Path) -> dict[str, int]:
+    """Ask the ledger how far it has followed each segment; it knows none where no node has run."""
+    from storage.ledger.database import FILE_NAME
+    from storage.ledger.ledger import Ledger
+
+    if not (data_dir / FILE_NAME).exists():
+        return {}
+    ledger = Ledger.open_existing(data_dir)
+    try:
+        return ledger.intake.positions()
+    finally:
+        ledger.close()
 
 
 def _root(config_file: Path) -> Path:

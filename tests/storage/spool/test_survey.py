@@ -1,11 +1,13 @@
 """`penumbra spool`: what it says about a spool, and its exit status."""
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
 
 from node.commands.spool import command
+from storage.ledger.ledger import Ledger
 
 
 @pytest.fixture
@@ -66,3 +68,24 @@ def test_an_empty_spool(penumbra, spool):
     """A spool without objects is said to be empty, and is intact."""
     assert "empty" in penumbra("list").output
     assert penumbra("verify").exit_code == 0
+
+
+@pytest.mark.p1
+@pytest.mark.parametrize("left", [None, 500])
+def test_verify_misses_what_was_filed(penumbra, open_spool, root, objects, left):
+    """A segment that the ledger followed and that is gone, or ends early, is named."""
+    with open_spool() as spool:
+        instance = objects.store(spool, b"x" * 1000)
+        (record,) = spool.records({})
+    ledger = Ledger.open(root.parent)
+    ledger.intake.absorb([], {instance.location.segment: record.end}, 0.0)
+    ledger.close()
+    assert penumbra("verify").exit_code == 0
+    (sealed,) = root.glob("*.seg")
+    if left is None:
+        sealed.unlink()
+    else:
+        os.truncate(sealed, left)
+    result = penumbra("verify")
+    assert result.exit_code == 1
+    assert f"segment {instance.location.segment}: holds 0 bytes of the {record.end}" in result.output
