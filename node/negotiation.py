@@ -15,6 +15,7 @@ from pynetdicom.presentation import PresentationContext
 
 from config.model import Permission
 from dicom import uid
+from dicom.context import TRANSFER_SYNTAXES
 from node.admission import AssociationFacts, table_of
 from node.services.table import Service
 
@@ -104,6 +105,7 @@ class Menu:
 
         def send_what_is_permitted() -> None:
             self._turn_down(association, permitted)
+            self._take_the_first(association)
             send_accept()
 
         acse.send_accept = send_what_is_permitted  # type: ignore[method-assign]  # the last moment
@@ -120,6 +122,21 @@ class Menu:
             if permission is not None and permission not in permitted:
                 context.result = USER_REJECTION  # made for this association, as answers are
                 association.rejected_contexts.append(accepted.pop(number))
+
+    def _take_the_first(self, association: Association) -> None:
+        """For storage, accept the first transfer syntax of a context that the node knows.
+
+        pynetdicom takes the first of ours, Implicit VR, and has a sender decompress what it
+        could send as it is. Nothing here is decoded, so the sender's own order stands.
+        """
+        assert association.requestor.primitive is not None  # a request was read
+        accepted = association._accepted_cx  # noqa: SLF001  (as above)
+        for proposed in association.requestor.primitive.presentation_context_definition_list:
+            context = accepted.get(proposed.context_id or 0)
+            if context is None or self._permissions.get(str(context.abstract_syntax)) != "store":
+                continue
+            first = next(one for one in proposed.transfer_syntax if one in TRANSFER_SYNTAXES)
+            context.transfer_syntax = [first]
 
     def _refused(self, context: PresentationContext, calling_ae: str) -> RefusedContext:
         named = str(context.abstract_syntax)

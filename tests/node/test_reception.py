@@ -21,6 +21,7 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 ECHO = "1.2.840.10008.1.1"
 JPEG = "1.2.840.10008.1.2.4.50"
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 HERE = {"may": ["store"], "addresses": ["127.0.0.0/8"]}
 ELSEWHERE = {"may": ["store"], "addresses": ["10.0.0.0/8"]}
 NOT_RECOGNIZED = (3, bytes([0, 1, 1, 3]))
@@ -119,6 +120,20 @@ def test_contexts_by_permission(open_door, call, calling, proposed, results, *, 
     for line in said:
         assert line["log_level"] == ("info" if negotiated.accepted else "warning")
         assert line["association"] == door.diary.opened[0].id
+
+
+@pytest.mark.parametrize("offered", [[JPEG, EXPLICIT, IMPLICIT], [EXPLICIT, IMPLICIT]])
+def test_a_senders_own_order_stands(open_door, offered):
+    """Of several transfer syntaxes in one context the sender's first is taken, for storage."""
+    door = open_door()
+    entity = AE("SCANNER")
+    entity.add_requested_context(CT, offered)
+    entity.add_requested_context(ECHO, [EXPLICIT, IMPLICIT])
+    association = entity.associate("127.0.0.1", door.port, ae_title="PENUMBRA")
+    taken = {str(one.abstract_syntax): one.transfer_syntax for one in association.accepted_contexts}
+    association.release()
+    assert taken[CT] == offered[:1]
+    assert len(taken[ECHO]) == 1
 
 
 def test_no_syntax_in_common(open_door, call):
