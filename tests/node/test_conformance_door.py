@@ -177,15 +177,15 @@ def items(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[4 + length :]
 
 
-def test_the_first_syntax_of_the_table_is_chosen(peer: RawPeer, document: str) -> None:
-    """Of several transfer syntaxes in one context the first of 8.8 is taken, in any order."""
+def test_a_senders_order_is_taken_for_storage(peer: RawPeer, document: str) -> None:
+    """Of several transfer syntaxes in one context for storage, the first that 8.8 has is taken."""
     order = [uid for _, uid, _ in rows(document, "transfer-syntaxes")]
     asked = [
         context(1, CT, EXPLICIT, IMPLICIT),
-        context(3, CT, *reversed(order[1:])),
-        context(5, CT, *order[4:8]),
+        context(3, CT, *reversed(order)),
+        context(5, CT, "1.2.3.4", *order[4:8]),
     ]
-    assert accepted(peer, associate_rq(*asked))[0] == [IMPLICIT, order[1], order[4]]
+    assert accepted(peer, associate_rq(*asked))[0] == [EXPLICIT, order[-1], order[4]]
 
 
 UID_OF_CT = struct.pack(">H", len(CT)) + CT.encode()
