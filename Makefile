@@ -16,6 +16,7 @@ PYTHON ?=
 KEEP ?=
 NO_APT ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?=
 FUZZ_CASE ?=
@@ -53,6 +54,12 @@ pytest: setup ## the tests alone
 .PHONY: fuzz
 fuzz: setup ## damaged input against the way in: FUZZ_SECONDS=300 for longer, FUZZ_SEED=N to repeat
 	@$(BIN)/python -m tests.fuzz
+
+.PHONY: bench-ingest
+bench-ingest: ## receiving beside other servers, into docs/benchmarks.md; about 40 minutes
+	@deploy/setup-python.sh
+	@deploy/setup-peers.sh
+	@$(BIN)/python -m bench.ingest --client load,storescu --write docs/benchmarks.md $(BENCH_ARGS)
 
 .PHONY: format
 format: setup ## let ruff mend style and format

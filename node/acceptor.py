@@ -5,6 +5,7 @@ The process-wide switches of pynetdicom are set here and nowhere else in the fro
 
 import logging
 import socket
+import warnings
 from collections.abc import Sequence
 from socketserver import BaseServer
 from typing import Final, Protocol, cast
@@ -156,6 +157,8 @@ def configure_pynetdicom() -> None:
     as much time as the reading; the canonical lines of node/listener.py stand in its place. UIDs
     are not held to PS3.5 9.1, for scanners are not: node/services/store.py judges them.
     """
+    # Each distinct UID that meets no standard would stay in a registry of warnings for ever.
+    warnings.filterwarnings("ignore", module="pydicom")
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False

@@ -7,7 +7,10 @@ and served by the exchange; every other PDU goes to pynetdicom as it came. All o
 the association's own upper layer thread, so nothing else writes to the connection meanwhile.
 """
 
+import contextlib
+import queue
 import time
+import traceback
 from typing import Final
 
 import structlog
@@ -86,6 +89,12 @@ class Lane:
         except PeerGone as gone:
             self._conversation.end(Outcome.LOST, str(gone))
             self._give_up(_CLOSED)
+        except Exception as bug:  # noqa: BLE001  (pynetdicom would swallow it without a word)
+            place = traceback.extract_tb(bug.__traceback__)[-1]
+            where = f"{place.filename}:{place.lineno}"
+            log.error("lane failed", fault=type(bug).__name__, where=where)
+            self._conversation.end(Outcome.ABORTED, "internal error, see the node's log")
+            self._give_up(_INVALID_PDU)
         return True
 
     def close(self) -> None:
@@ -206,6 +215,8 @@ class Lane:
             raise ProtocolFault(f"{pdu_type.name} in the middle of a message")
         try:
             decoded, event = self._dul._decode_pdu(whole)  # noqa: SLF001  (the seam of receive.md)
+            if pdu_type is pdu.PduType.ASSOCIATE_RQ:
+                decoded.to_primitive()  # the state machine does it again, where a fault breaks it
         except Exception as fault:  # pynetdicom raises many kinds on hostile bytes
             raise ProtocolFault(
                 f"{pdu_type.name} cannot be decoded ({type(fault).__name__})"
@@ -236,6 +247,17 @@ def install(lane: Lane, association: Association) -> None:
     """Put the lane in the place of the association's own look at its socket."""
     dul = association.dul
     dul._is_transport_event = lane.step  # type: ignore[method-assign]  # noqa: SLF001  (receive.md)
+    process = dul._process_recv_primitive  # noqa: SLF001  (as above)
+
+    def process_unless_closing() -> bool:
+        if dul.state_machine.current_state != _CLOSING:
+            return process()
+        # The connection is closing, and PS3.8 Table 9-10 has no way to say more: nobody hears it.
+        with contextlib.suppress(queue.Empty):
+            dul.to_provider_queue.get_nowait()
+        return False
+
+    dul._process_recv_primitive = process_unless_closing  # type: ignore[method-assign]  # noqa: SLF001  (as above)
     dul.daemon = True  # a stuck connection shall not keep the process from ending
     run = dul.run
 

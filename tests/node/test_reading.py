@@ -1,5 +1,6 @@
 """Objects are read in a process of their own; whatever becomes of it, each is filed or held."""
 
+import base64
 import hashlib
 import io
 import os
@@ -20,6 +21,7 @@ from node.reading import ReadingProcess
 from storage.ledger.arrived import ReadingHere
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
+from storage.spool.sealing import NoKey, SpoolKey, SpoolKeys
 from storage.spool.spool import Spool
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -132,6 +134,29 @@ def test_an_object_that_kills_its_reader_is_held(
     ]
     assert [one.fault for one in process.collect()] == [None]
     process.forget()
+
+
+def test_what_is_encrypted_is_read_by_a_key_that_nobody_sees(tmp_path: Path):
+    """The process reads encrypted objects; their key is in no argument and no variable of it."""
+    key = SpoolKey(bytes(range(32)))
+    with Spool.open(tmp_path, segment_bytes=1 << 20, reserve_bytes=0, key=key) as spool:
+        batch = [store(spool, number) for number in range(3)]
+        process, stranger = ReadingProcess(tmp_path, SpoolKeys(key)), ReadingProcess(tmp_path)
+        for reading_process in (process, stranger, process):
+            reading_process.submit(batch)
+        found, unread = process.collect(), stranger.collect()
+        assert [one.texts["PatientName"] for one in found] == ["Müller^Jürgen"] * 3
+        assert {type(one.fault) for one in unread} == {NoKey}
+        assert key.id in str(unread[0].fault)
+        assert process._child is not None
+        told = Path(f"/proc/{process._child.pid}")
+        seen = (told / "cmdline").read_bytes() + (told / "environ").read_bytes()
+        for form in (key.secret, key.secret.hex().encode(), base64.b64encode(key.secret)):
+            assert form not in seen
+        os.kill(process._child.pid, signal.SIGKILL)  # the next one is given the key too
+        assert [one.fault for one in process.collect()] == [None] * 3
+        process.forget()
+        stranger.forget()
 
 
 def test_the_process_ends_with_whoever_started_it(spool: Spool, process: ReadingProcess):
