@@ -62,6 +62,10 @@ class Node(Table):
     refuse_below_mb: Annotated[int, Field(ge=0)] | None = None
     reserve_mb: Annotated[int, Field(ge=0)] = 512
     private_sop_classes: tuple[str, ...] = ()
+    spool_key: Secret | None = None
+    """With it, what arrives is encrypted before it is written."""
+    spool_old_keys: tuple[Secret, ...] = ()
+    """Keys that are used for reading alone."""
     workers: Annotated[int, Field(ge=0, le=256)] = 2
 
     @property

@@ -258,6 +258,10 @@ def _secrets(tables: Tables, folder: Path) -> Found:
     for name, _ in _tables(tables, "destinations"):
         places += [("destinations", name, key) for key in ("access_key", "secret_key")]
     places += [("profiles", name, "key") for name, _ in _tables(tables, "profiles")]
+    places.append(("node", "spool_key"))
+    old_keys = _table(tables, "node").get("spool_old_keys")
+    count = len(old_keys) if isinstance(old_keys, list) else 0
+    places += [("node", "spool_old_keys", i) for i in range(count)]
     for place in places:
         try:
             secret = Secret.model_validate(_at(tables, place))
@@ -295,7 +299,10 @@ def _split(text: Any) -> SplitResult | None:
 def _at(tables: Tables, place: Place) -> Any:
     found: Any = tables
     for part in place:
-        found = found.get(part) if isinstance(found, Mapping) else None
+        if isinstance(part, int):
+            found = found[part] if isinstance(found, list) else None
+        else:
+            found = found.get(part) if isinstance(found, Mapping) else None
     return found
 
 

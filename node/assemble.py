@@ -12,6 +12,7 @@ from node.associations import AssociationBook
 from node.control_client import SOCKET_NAME
 from node.filing import Filing
 from node.history import History
+from node.keys import require_keys, spool_keys
 from node.listener import Listener
 from node.metrics import Metrics
 from node.notify import Notifier
@@ -73,25 +74,29 @@ def compile_rules(settings: Settings) -> list[Rule]:
 def assemble(settings: Settings, config_file: Path) -> Front:
     """Open what is on disk and connect the parts; nothing runs yet.
 
-    Raises StorageFault when another node uses the data directory or the disk fails.
+    Raises StorageFault when another node uses the data directory or the disk fails, ConfigFault
+    when the spool's keys do not open it.
     """
     data_dir = settings.node.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     root = data_dir / "spool"
+    keys = spool_keys(settings.node)
+    require_keys(keys, root)
     spool = Spool.open(
         root,
         segment_bytes=settings.node.segment_mb * MB,
         reserve_bytes=settings.node.reserve_mb * MB,
+        key=keys.current,
     )
     ledger = Ledger.open(data_dir)
     index = Index.open(data_dir / "index.duckdb")
-    reader = SpoolReader(root)
+    reader = SpoolReader(root, keys)
     book = AssociationBook()
     metrics, history = Metrics(settings.peers), History(time.time)
     supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
     filing = Filing(
         spool,
-        Follower(spool, reader, ledger.intake, index, ReadingProcess(root)),
+        Follower(spool, reader, ledger.intake, index, ReadingProcess(root, keys)),
         _settler(settings, ledger, reader),
         ledger,
         book,

@@ -2,6 +2,8 @@
 
 Digests and heads cost more than the receiving itself. The child gets batches as JSON lines on its
 standard input and answers each with a line; end of file ends it, so it never outlives the front.
+The first line holds the spool's keys: other users could read arguments, and a crash report the
+environment.
 An object that kills or hangs it is held, and takes no other object down.
 """
 
@@ -25,6 +27,7 @@ from node.logs import configure
 from storage.ledger.arrived import NOWHERE, Arrived, read
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
+from storage.spool.sealing import NO_KEYS, NoKey, SpoolKey, SpoolKeys
 
 NICENESS: Final = 5
 """Whoever waits at the door comes first."""
@@ -36,7 +39,7 @@ TIMEOUT_S: Final = 120.0
 """A batch takes milliseconds, with objects of gigabytes seconds."""
 
 _FAULTS: Final[dict[str, type[Fault]]] = {
-    kind.code: kind for kind in (CannotUnderstand, DoesNotMatch, Corrupt, StorageFault)
+    kind.code: kind for kind in (CannotUnderstand, DoesNotMatch, Corrupt, NoKey, StorageFault)
 }
 
 log = structlog.get_logger()
@@ -52,7 +55,8 @@ class ReadingProcess:
     One thread uses it. The child starts at once, for it takes half a second to get ready.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, keys: SpoolKeys = NO_KEYS) -> None:
+        self._keys = keys
         self._command = [sys.executable, "-m", "node.reading", str(root)]
         self._child: subprocess.Popen[bytes] | None = self._start()
         self._pending: deque[Sequence[Record]] = deque()
@@ -131,7 +135,10 @@ class ReadingProcess:
         return [_arrived(*pair) for pair in zip(records, found, strict=True)]
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert child.stdin is not None
+        child.stdin.write(_keys_line(self._keys))  # goes out with the first batch
+        return child
 
     def _end(self) -> None:
         child, self._child = self._child, None
@@ -147,10 +154,21 @@ class ReadingProcess:
                 continue  # what it did not read is asked again
 
 
+def _keys_line(keys: SpoolKeys) -> bytes:
+    return json.dumps([key.secret.hex() for key in keys]).encode("ascii") + b"\n"
+
+
+def _keys(line: bytes) -> SpoolKeys:
+    # An empty line is the end of file: the front left before it had asked anything.
+    secrets = json.loads(line) if line else []
+    return SpoolKeys(older=[SpoolKey(bytes.fromhex(secret)) for secret in secrets])
+
+
 def _request(records: Sequence[Record]) -> bytes:
     asked = [
         (one.arrival.sop_class_uid, one.arrival.sop_instance_uid, one.arrival.transfer_syntax_uid,
-         one.location.segment, one.location.offset, one.location.length, one.checksum.hex())
+         one.location.segment, one.location.offset, one.location.length, one.checksum.hex(),
+         one.key_id)
         for one in records
     ]  # fmt: skip
     return json.dumps(asked).encode("ascii") + b"\n"
@@ -167,10 +185,10 @@ def _arrived(record: Record, found: list[Any]) -> Arrived:
 
 
 def _read(reader: SpoolReader, asked: list[Any]) -> tuple[str, dict[str, str], object]:
-    sop_class_uid, sop_instance_uid, syntax, segment, offset, length, checksum = asked
+    sop_class_uid, sop_instance_uid, syntax, segment, offset, length, checksum, key_id = asked
     arrival = Arrival(sop_class_uid, sop_instance_uid, syntax, "", "", "", "", 0.0, Origin.DIMSE)
     location = Location(segment, offset, length)
-    found = read(reader, Record(arrival, location, bytes.fromhex(checksum), 0))
+    found = read(reader, Record(arrival, location, bytes.fromhex(checksum), 0, key_id))
     if found.fault is None:
         assert found.key != NOWHERE
         return found.instance.digest, dict(found.texts), None
@@ -183,7 +201,7 @@ def main() -> None:
     os.nice(NICENESS)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, hard))
-    reader = SpoolReader(Path(sys.argv[1]))
+    reader = SpoolReader(Path(sys.argv[1]), _keys(sys.stdin.buffer.readline()))
     batches: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     # Requests are taken in at once: the front must never wait for us to read one while we wait
     # for it to read an answer.

@@ -24,9 +24,11 @@ def command(config_file: Path) -> None:
       penumbra check -c node.toml
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from config.load import load
+    from node.keys import spool_keys
 
     settings = load(config_file, with_tls=True)
     compile_profiles(settings)
+    spool_keys(settings.node)
     click.echo(f"{config_file} is sound: {summary(settings)}")
 
 

@@ -1,4 +1,4 @@
-"""`penumbra key`: make the keys that pseudonyms depend on."""
+"""`penumbra key`: make the keys that pseudonyms and the spool's encryption depend on."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import click
 
 @click.group()
 def command() -> None:
-    """Make keys for de-identification profiles.
+    """Make keys for de-identification profiles, and for the spool's encryption.
 
     Whoever has a profile's key can link pseudonyms to patients by trying known identifiers:
-    keep it like a password, and keep a copy, because another key gives other pseudonyms.
+    keep it like a password, and keep a copy, because another key gives other pseudonyms. A spool
+    whose key is lost cannot be read by anybody.
     """
 
 
@@ -19,8 +20,9 @@ def command() -> None:
 def new(file: Path) -> None:
     """Write a new random key into FILE, readable by you alone.
 
-    Name the file in node.toml as `[profiles.NAME] key = { file = "FILE" }`. An existing file is
-    never overwritten: objects that were de-identified with its key would lose their link.
+    Name the file in node.toml as `[profiles.NAME] key = { file = "FILE" }`, or as
+    `[node] spool_key = { file = "FILE" }`. An existing file is never overwritten: objects that
+    were de-identified with its key would lose their link, and encrypted ones be lost.
 
     \b
     Example:

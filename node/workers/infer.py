@@ -48,6 +48,7 @@ def infer(job: Job, workshop: Workshop) -> Done:
         arrival,
         (file_meta(arrival), result.dataset),
         writer=f"job{job.id}-{os.getpid()}",
+        key=workshop.reader.keys.current,
     )
     facts = {
         "study": result.study_instance_uid,

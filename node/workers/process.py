@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ai.pipeline import Pool
 from config.model import Settings
+from node.keys import spool_keys
 from node.logs import configure
 from node.supervisor import owner_of
 from node.workers.handlers import HANDLERS
@@ -26,9 +27,8 @@ def work(settings: Settings, *, until_eof: bool) -> None:
     if until_eof:
         os.nice(NICENESS)
     data_dir = settings.node.data_dir
-    workshop = Workshop(
-        settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool()
-    )
+    reader = SpoolReader(data_dir / "spool", spool_keys(settings.node))
+    workshop = Workshop(settings, Ledger.open_existing(data_dir), reader, Pool())
     policy = Policy(settings.jobs.attempts, settings.jobs.first_wait_s)
     loop = Loop(workshop, HANDLERS, owner_of(os.getpid()), policy)
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ from dicom.entity import Arrival
 from dicom.errors import StorageFault
 from storage.spool.record import Record, encode_facts
 from storage.spool.recording import Recording
+from storage.spool.sealing import SpoolKey
 from storage.spool.segment import Room, Segment, full
 
 Chunk = bytes | memoryview
@@ -23,12 +24,14 @@ def deposit(
     *,
     writer: str,
     reserve_bytes: int = 0,
+    key: SpoolKey | None = None,
 ) -> Record:
     """Write one Part 10 file as a sealed segment of its own; the front finds it in the folder.
 
     `writer` names the depositor in the segment's name: a job and a process, say. Results may use
-    the reserve that the front keeps, unless told otherwise. Raises SpoolFull, StorageFault when
-    there is no spool; to deposit the same bytes again does no harm, they are one Instance.
+    the reserve that the front keeps, unless told otherwise. With a `key` the file is sealed.
+    Raises SpoolFull, StorageFault when there is no spool; to deposit the same bytes again does no
+    harm, they are one Instance.
     """
     if not _WRITER.fullmatch(writer):
         raise ValueError("a writer's name is letters, digits, dots, hyphens and underscores")
@@ -41,7 +44,7 @@ def deposit(
     except OSError as fault:
         raise full(fault) from fault
     try:
-        with Recording(segment, arrival, facts, lambda *_: None) as recording:
+        with Recording(segment, arrival, facts, lambda *_: None, key) as recording:
             for chunk in chunks:
                 recording.write(chunk)
             record = recording.commit()

@@ -4,6 +4,9 @@ The prefix tells the lengths of what follows and the body's checksum; one of its
 itself and the facts, and is seeded with the record's place. Bytes that were a record somewhere
 else, or that a sender shaped like one inside its object, are therefore none here.
 
+Where the first flag is set the body is sealed (storage/spool/sealing.py): the facts then end with
+its header, the length is that of the plain bytes, and the checksum that of the sealed ones.
+
 The body's checksum finds what a disk lost or changed, and costs a fiftieth of a SHA-256: an
 Instance's digest is computed by whoever files it, away from the sender who waits.
 """
@@ -21,11 +24,14 @@ import xxhash
 
 from dicom.entity import Arrival, Location, Origin
 from dicom.errors import StorageFault
+from storage.spool.sealing import HEADER_BYTES, key_id_of, sealed_bytes
 
 MAGIC: Final = b"PnbR"
 VERSION: Final = 1
 ALIGNMENT: Final = 8
 FACTS_LIMIT: Final = 1 << 16
+SEALED: Final = 1
+"""The flag of a record whose body is sealed."""
 
 _PREFIX: Final = struct.Struct("<4sBBHIQ16s")  # magic, version, flags, 0, facts, body, XXH3
 _CHECKSUM: Final = struct.Struct("<I")
@@ -45,9 +51,16 @@ class Record:
     arrival: Arrival
     location: Location
     checksum: bytes
-    """XXH3-128 of the bytes."""
+    """XXH3-128 of the bytes as they lie on disk."""
     end: int
     """Where the next record begins."""
+    key_id: str = ""
+    """Which key the body is sealed with; empty where it is plain."""
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes the body takes on disk."""
+        return body_bytes(self.location.length, is_sealed=bool(self.key_id))
 
 
 class Checksum(Protocol):
@@ -89,6 +102,11 @@ def _decode_facts(facts: bytes) -> Arrival:
     return Arrival(**{**known, "origin": Origin(found["origin"])})
 
 
+def body_bytes(length: int, *, is_sealed: bool) -> int:
+    """Say how many bytes an object of `length` bytes takes on disk."""
+    return sealed_bytes(length) if is_sealed else length
+
+
 def aligned(offset: int) -> int:
     """Round an offset up to where a record may begin."""
     return -(-offset // ALIGNMENT) * ALIGNMENT
@@ -99,9 +117,11 @@ def _checksum(segment: str, start: int, prefix: bytes, facts: bytes) -> int:
     return zlib.crc32(facts, zlib.crc32(prefix, seed))
 
 
-def make_prefix(segment: str, start: int, facts: bytes, body_length: int, checksum: bytes) -> bytes:
+def make_prefix(
+    segment: str, start: int, facts: bytes, length: int, checksum: bytes, *, flags: int = 0
+) -> bytes:
     """Make the prefix of a record that begins at `start` of a segment."""
-    prefix = _PREFIX.pack(MAGIC, VERSION, 0, 0, len(facts), body_length, checksum)
+    prefix = _PREFIX.pack(MAGIC, VERSION, flags, 0, len(facts), length, checksum)
     return prefix + _CHECKSUM.pack(_checksum(segment, start, prefix, facts))
 
 
@@ -115,7 +135,7 @@ def read_record(fd: int, segment: str, start: int, limit: int) -> Record | None:
     if len(head) < PREFIX_BYTES or not head.startswith(MAGIC):
         return None
     _, version, flags, _, facts_length, length, checksum = _PREFIX.unpack_from(head)
-    if facts_length > FACTS_LIMIT:
+    if facts_length > FACTS_LIMIT + HEADER_BYTES:
         return None
     if PREFIX_BYTES + facts_length > len(head):
         head = os.pread(fd, PREFIX_BYTES + facts_length, start)
@@ -123,18 +143,21 @@ def read_record(fd: int, segment: str, start: int, limit: int) -> Record | None:
     (stored,) = _CHECKSUM.unpack_from(head, _PREFIX.size)
     if stored != _checksum(segment, start, head[: _PREFIX.size], facts):
         return None
-    if version != VERSION or flags:
-        raise _newer(segment, start)
     offset = start + PREFIX_BYTES + facts_length
-    end = aligned(offset + length)
+    key_id = ""
+    if flags == SEALED:
+        facts, header = facts[:-HEADER_BYTES], facts[-HEADER_BYTES:]
+        key_id = key_id_of(header)
+    if version != VERSION or flags != (SEALED if key_id else 0):
+        raise _newer(segment, start)
+    end = aligned(offset + body_bytes(length, is_sealed=bool(key_id)))
     if end > limit:
         return None
-    location = Location(segment, offset, length)
     try:
         arrival = _decode_facts(facts)
     except (KeyError, TypeError, ValueError) as fault:  # the checksum is right, so they are meant
         raise _newer(segment, start) from fault
-    return Record(arrival, location, checksum, end)
+    return Record(arrival, Location(segment, offset, length), checksum, end, key_id)
 
 
 def _newer(segment: str, start: int) -> StorageFault:

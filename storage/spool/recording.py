@@ -2,10 +2,11 @@
 
 Bytes gather in the segment's buffer and go to disk when it is full, so that memory stays flat.
 The prefix, which makes a record of the bytes, is written last or together with all the others.
+With a key the bytes are sealed as they leave the buffer, and lie on disk in no other form.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,6 +14,7 @@ from dicom.entity import Arrival, Location
 from dicom.errors import SpoolFull
 from storage.spool import record
 from storage.spool.crash import crash_point
+from storage.spool.sealing import HEADER_BYTES, Seal, SpoolKey
 from storage.spool.segment import BUFFER_BYTES, Segment, full, write_all
 
 _PADDING: Final = bytes(record.ALIGNMENT)
@@ -26,7 +28,7 @@ class Recording:
 
     __slots__ = (
         "_arrival", "_body_at", "_buffer", "_checksum", "_facts", "_filled", "_is_over",
-        "_on_disk", "_release", "_segment", "_start",
+        "_key", "_on_disk", "_release", "_seal", "_segment", "_spilled", "_start",
     )  # fmt: skip
 
     def __init__(
@@ -35,18 +37,28 @@ class Recording:
         arrival: Arrival,
         facts: bytes,
         release: Callable[[Segment, bool], None],
+        key: SpoolKey | None = None,
     ) -> None:
         """`release` gets the segment back, once, and whether it can go on being written."""
         self._segment = segment
         self._arrival = arrival
-        self._facts = facts
         self._release = release
         self._start = segment.end
         self._body_at = self._start + record.PREFIX_BYTES + len(facts)
+        self._key = key
+        self._seal: Seal | None = None
+        if key is not None:
+            self._body_at += HEADER_BYTES
+            self._seal = key.seal(segment.name, self._body_at)
+            facts += self._seal.header
+        self._facts = facts
         self._buffer = segment.buffer
         self._checksum = record.new_checksum()
         self._filled = 0
+        self._spilled = 0
+        """Bytes of the object that left the buffer."""
         self._on_disk = 0
+        """Bytes that they take; sealed, they are a few more."""
         self._is_over = False
 
     def room(self, wanted: int) -> memoryview:
@@ -137,30 +149,39 @@ class Recording:
 
     def _spill(self) -> None:
         """Write the buffer out, to fill it anew."""
-        gathered = self._gathered()
+        parts = self._gathered(is_last=False)
+        size_bytes = sum(map(len, parts))
         at = self._body_at + self._on_disk
-        self._segment.grow(at + len(gathered))
+        self._segment.grow(at + size_bytes)
         if not self._on_disk:
             crash_point("before-write")
-        write_all(self._segment.fd, [gathered], at)
-        self._on_disk += len(gathered)
+        write_all(self._segment.fd, parts, at)
+        self._on_disk += size_bytes
+        self._spilled += self._filled
         self._filled = 0
 
-    def _gathered(self) -> memoryview:
-        """Give what the buffer holds, once: the checksum takes it in."""
+    def _gathered(self, *, is_last: bool) -> Sequence[bytes | memoryview]:
+        """Give what the buffer holds as it shall lie on disk, once: the checksum takes it in."""
         gathered = self._buffer[: self._filled]
-        self._checksum.update(gathered)
-        return gathered
+        if self._seal is None:
+            self._checksum.update(gathered)
+            return (gathered,)
+        frames = self._seal.frames(gathered, is_last=is_last)
+        for frame in frames:
+            self._checksum.update(frame)
+        return frames
 
     def _finish(self) -> record.Record:
         """Write what is missing of the record, then sync, once."""
         segment, facts = self._segment, self._facts
-        gathered = self._gathered()
-        length = self._on_disk + len(gathered)
-        end = record.aligned(self._body_at + length)
+        parts = self._gathered(is_last=True)
+        length = self._spilled + self._filled
+        body_end = self._body_at + self._on_disk + sum(map(len, parts))
+        end = record.aligned(body_end)
         checksum = self._checksum.digest()
-        prefix = record.make_prefix(segment.name, self._start, facts, length, checksum)
-        tail = (gathered, _PADDING[: end - self._body_at - length])
+        flags = record.SEALED if self._seal else 0
+        prefix = record.make_prefix(segment.name, self._start, facts, length, checksum, flags=flags)
+        tail = (*parts, _PADDING[: end - body_end])
         segment.grow(end)
         if self._on_disk:
             write_all(segment.fd, tail, self._body_at + self._on_disk)
@@ -177,4 +198,5 @@ class Recording:
             crash_point("after-prefix")
         crash_point("after-sync")
         location = Location(segment.name, self._body_at, length)
-        return record.Record(self._arrival, location, checksum, end)
+        key_id = self._key.id if self._key else ""
+        return record.Record(self._arrival, location, checksum, end, key_id)

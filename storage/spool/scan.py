@@ -58,7 +58,7 @@ def _next_record(fd: int, segment: str, start: int, limit: int) -> int:
 def digest_at(fd: int, location: Location) -> str:
     """Compute the SHA-256 (hex) of a place; one beyond the end of the file gives another."""
     sha = hashlib.sha256()
-    for window in _windows(fd, location):
+    for window in _windows(fd, location.offset, location.length):
         sha.update(window)
     return sha.hexdigest()
 
@@ -66,14 +66,13 @@ def digest_at(fd: int, location: Location) -> str:
 def is_intact(fd: int, record: Record) -> bool:
     """Whether a record's bytes, in the open segment, are those that were written."""
     checksum = new_checksum()
-    for window in _windows(fd, record.location):
+    for window in _windows(fd, record.location.offset, record.body_bytes):
         checksum.update(window)
     return checksum.digest() == record.checksum
 
 
-def _windows(fd: int, location: Location) -> Iterator[memoryview]:
+def _windows(fd: int, offset: int, length: int) -> Iterator[memoryview]:
     """Read a place piece by piece, into one buffer; ends early where the file does."""
-    offset, length = location.offset, location.length
     window = memoryview(bytearray(min(WINDOW_BYTES, length)))
     while length:
         count = os.preadv(fd, [window[:length]], offset)

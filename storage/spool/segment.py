@@ -46,9 +46,7 @@ def sync_directory(root: Path) -> None:
         os.close(fd)
 
 
-def write_all(
-    fd: int, parts: Sequence[bytes | memoryview], offset: int, flags: int = 0
-) -> None:
+def write_all(fd: int, parts: Sequence[bytes | memoryview], offset: int, flags: int = 0) -> None:
     """Write the parts one after another at `offset`, in one call where the kernel agrees.
 
     With os.RWF_DSYNC among the flags they are on disk when it returns, as after a sync.

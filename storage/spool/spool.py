@@ -17,6 +17,7 @@ from storage.spool.publication import Publication
 from storage.spool.record import Record, encode_facts
 from storage.spool.recording import Recording
 from storage.spool.recover import Recovered, recover
+from storage.spool.sealing import SpoolKey
 from storage.spool.segment import Room, Segment, full, segments
 
 LOCK_NAME: Final = "lock"
@@ -33,7 +34,7 @@ class Spool:
 
     def __init__(
         self, root: Path, lock_fd: int, run: str, recovered: Recovered, *,
-        segment_bytes: int, reserve_bytes: int,
+        segment_bytes: int, reserve_bytes: int, key: SpoolKey | None,
     ) -> None:  # fmt: skip
         """Use `Spool.open`."""
         self.root = root
@@ -41,6 +42,7 @@ class Spool:
         self._lock_fd = lock_fd
         self._run = run
         self._segment_bytes = segment_bytes
+        self._key = key
         self._room = Room(root, reserve_bytes)
         self._publication = Publication(root)
         self._publication.look()
@@ -56,13 +58,15 @@ class Spool:
         *,
         segment_bytes: int,
         reserve_bytes: int,
+        key: SpoolKey | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """Own the spool in a folder, made if need be; recover what dead writers left.
 
         A segment is sealed when it holds `segment_bytes` or more. New objects are refused while
-        less than `reserve_bytes` of the disk are free. Raises StorageFault when another process
-        owns the spool, the disk fails, or a newer version wrote it.
+        less than `reserve_bytes` of the disk are free. With a `key` they are sealed; what is there
+        already stays as it is. Raises StorageFault when another process owns the spool, the disk
+        fails, or a newer version wrote it.
         """
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,7 +78,7 @@ class Spool:
             run = _unused_run(root, clock())
             spool = cls(
                 root, lock_fd, run, recovered,
-                segment_bytes=segment_bytes, reserve_bytes=reserve_bytes,
+                segment_bytes=segment_bytes, reserve_bytes=reserve_bytes, key=key,
             )  # fmt: skip
         except BaseException:
             os.close(lock_fd)
@@ -98,7 +102,7 @@ class Spool:
             if self._is_closed:
                 raise StorageFault("the spool is closed")
             segment = self._idle.pop() if self._idle else None
-        return Recording(segment or self._create(), arrival, facts, self._release)
+        return Recording(segment or self._create(), arrival, facts, self._release, self._key)
 
     def records(self, after: Mapping[str, int]) -> Iterator[Record]:
         """Yield committed records behind the given end per segment, by segment name, then place.

@@ -1,14 +1,19 @@
 """Read a whole spool and say what is in it, and what of it is not what was received."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dicom.errors import StorageFault
 from storage.spool.record import Record
 from storage.spool.scan import Gap, is_intact, walk
 from storage.spool.segment import SEALED, open_segment, segments
+
+LOOK_BACK: Final = 1000
+"""So many segments are asked for their key; a spool of terabytes has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,36 @@ def survey(
             raise StorageFault(f"segment {name} cannot be read: {fault.strerror}") from fault
         finally:
             os.close(fd)
+
+
+def newest_key_id(root: Path) -> str:
+    """Name the key that the newest sealed objects need; "" where none are found.
+
+    Whoever writes a segment has one key, or none: the first record of each tells. Raises
+    StorageFault as `survey` does.
+    """
+    aged = sorted(_times_of_change(root), reverse=True)
+    for _, name in aged[:LOOK_BACK]:
+        try:
+            fd = open_segment(root, name)
+        except FileNotFoundError:
+            continue  # an empty segment that its writer removed meanwhile
+        try:
+            walked = walk(fd, name, 0, os.fstat(fd).st_size)
+            first = next((found for found in walked if isinstance(found, Record)), None)
+        except OSError as fault:
+            raise StorageFault(f"segment {name} cannot be read: {fault.strerror}") from fault
+        finally:
+            os.close(fd)
+        if first is not None and first.key_id:
+            return first.key_id
+    return ""
+
+
+def _times_of_change(root: Path) -> Iterator[tuple[int, str]]:
+    for name, suffix in segments(root):
+        with contextlib.suppress(FileNotFoundError):  # removed, or sealed and listed again
+            yield (root / (name + suffix)).stat().st_mtime_ns, name
 
 
 def _sum_up(

@@ -55,7 +55,7 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
     """With every commented-out key taken in, and the secrets it names, the example loads too."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    for name in ("research.key", "mqtt.password", "ca.pem"):
+    for name in ("research.key", "mqtt.password", "ca.pem", "spool.key", "spool-2025.key"):
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(0o600)
     (tmp_path / "node.toml").write_text(WHOLE)

@@ -13,7 +13,12 @@ HOMES = {
     "aiomqtt": ["node/notify.py"],
     "anyio": ["node/web/*"],
     "click": ["node/cli.py", "node/options.py", "node/commands/*"],
-    "cryptography": ["config/certificates.py", "deid/pseudonym.py", "deid/vault.py"],
+    "cryptography": [
+        "config/certificates.py",
+        "deid/pseudonym.py",
+        "deid/vault.py",
+        "storage/spool/sealing.py",
+    ],
     "duckdb": ["storage/index/*"],
     "grpc": ["ai/triton.py"],
     "highdicom": ["ai/report/*"],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from dicom.entity import Location
 from dicom.errors import Corrupt
-from storage.spool.reader import SpoolReader, _Window
+from storage.spool.reader import SpoolReader
+from storage.spool.window import Window
 
 
 @given(
@@ -31,7 +32,7 @@ def test_a_stream_is_like_a_file(content, before, steps):
     fd = os.memfd_create("segment")
     os.write(fd, b"<" * before + content + b">" * 60)
     like = io.BytesIO(content)
-    with io.BufferedReader(_Window(fd, Location("s", before, len(content))), 16) as stream:
+    with io.BufferedReader(Window(fd, Location("s", before, len(content))), 16) as stream:
         for step, number in steps:
             if step == "read":
                 assert stream.read(number) == like.read(number)

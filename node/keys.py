@@ -1,0 +1,50 @@
+"""Read the spool's keys, and see that they open what the spool holds."""
+
+from pathlib import Path
+
+from config import secrets
+from config.model import Node, Secret
+from deid.pseudonym import read_key
+from dicom.errors import ConfigFault
+from storage.spool.sealing import SpoolKey, SpoolKeys
+from storage.spool.survey import newest_key_id
+
+
+def spool_keys(node: Node) -> SpoolKeys:
+    """Read the keys that [node] names. Raises ConfigFault with the faults of all of them."""
+    problems: list[tuple[str, str]] = []
+    current = _read("node.spool_key", node.spool_key, problems) if node.spool_key else None
+    older = [
+        _read(f"node.spool_old_keys[{i}]", secret, problems)
+        for i, secret in enumerate(node.spool_old_keys)
+    ]
+    if problems:
+        raise ConfigFault(problems)
+    return SpoolKeys(current, [key for key in older if key is not None])
+
+
+def require_keys(keys: SpoolKeys, root: Path) -> None:
+    """Raise ConfigFault unless the newest encrypted objects of a spool can be opened.
+
+    A node that started without their key would take in what it cannot read, or forget to encrypt.
+    """
+    needed = newest_key_id(root)
+    if not needed or needed in keys:
+        return
+    given = ", ".join(key.id for key in keys) or "none"
+    words = (
+        f"does not open the spool: its newest encrypted objects need the key {needed}, and the"
+        f" keys given are: {given}; put that key back, or name it in spool_old_keys beside the"
+        " new one. Without it nobody can read them"
+    )
+    raise ConfigFault([("node.spool_key", words)])
+
+
+def _read(place: str, secret: Secret, problems: list[tuple[str, str]]) -> SpoolKey | None:
+    try:
+        return SpoolKey(read_key(secrets.read(secret)))
+    except ConfigFault as fault:
+        problems += [(place, words) for _, words in fault.problems]
+    except ValueError as fault:
+        problems.append((place, str(fault)))
+    return None
