@@ -24,7 +24,7 @@ import structlog
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, Fault, StorageFault
 from node.logs import configure
-from storage.ledger.arrived import NOWHERE, Arrived, read
+from storage.ledger.arrived import NOWHERE, UNREAD, Arrived, read
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.sealing import NO_KEYS, NoKey, SpoolKey, SpoolKeys
@@ -103,7 +103,7 @@ class ReadingProcess:
                 uid = record.arrival.sop_instance_uid
                 log.error("reading died", sop_instance=uid, segment=record.location.segment)
                 fault = CannotUnderstand("reading it kills or hangs the process that reads")
-                out.append(Arrived(Instance(record.arrival, record.location, ""), fault=fault))
+                out.append(Arrived(Instance(record.arrival, record.location, UNREAD), fault=fault))
         self._end()  # what else is pending is asked again
         return out
 

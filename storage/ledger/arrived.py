@@ -13,6 +13,8 @@ from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 
 NOWHERE = SeriesKey("", "")
+UNREAD = ""
+"""The digest of an object whose bytes could not be read when it was filed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def read(reader: SpoolReader, record: Record) -> Arrived:
     try:
         instance = reader.identify(record)
     except Fault as fault:
-        return Arrived(Instance(record.arrival, record.location, ""), fault=fault)
+        return Arrived(Instance(record.arrival, record.location, UNREAD), fault=fault)
     return read_head(reader, instance)
 
 

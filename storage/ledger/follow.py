@@ -13,7 +13,7 @@ import structlog
 
 from dicom.errors import Fault
 from storage.index.database import Entry, Index
-from storage.ledger.arrived import Arrived, Readings, read_head
+from storage.ledger.arrived import UNREAD, Arrived, Readings, read, read_head
 from storage.ledger.intake import Conflict, Intake, Tally
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
@@ -119,10 +119,13 @@ class Follower:
         instance, conflict = self._intake.find(sop_instance_uid, digest)
         if conflict:
             raise Conflict
-        arrived = read_head(self._reader, instance)
+        if digest == UNREAD:
+            arrived = read(self._reader, self._reader.record_at(instance.location))
+        else:
+            arrived = read_head(self._reader, instance)
         if arrived.fault is not None:
             raise arrived.fault
-        self._intake.refile(arrived)
+        self._intake.refile(arrived, digest)
         self._index.add(_entries([arrived]), {})
 
     def _take(self, after: Mapping[str, int]) -> list[Record]:

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Final
 
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, delete, select, update
 
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import Corrupt, ServiceFault
 from routing.job import Kind, NewJob, State
 from storage.ledger import events, jobs
-from storage.ledger.arrived import Arrived
+from storage.ledger.arrived import UNREAD, Arrived
 from storage.ledger.database import Database
 from storage.ledger.schema import instances, positions, series
 
@@ -70,7 +70,7 @@ class Intake:
                 if digest in digests:
                     tally.duplicates += 1
                     continue
-                conflict = bool(digests)
+                conflict = bool(digests - {UNREAD})  # what nobody can read stands in no way
                 digests.add(digest)
                 rows.append(_row(one, conflict=conflict))
                 _account(db, one, tally, now, conflict=conflict)
@@ -91,17 +91,22 @@ class Intake:
                 raise Corrupt("the ledger does not know this object")
             return instance_of(row), row.conflict
 
-    def refile(self, one: Arrived) -> None:
-        """File an object that could not be filed when it arrived."""
+    def refile(self, one: Arrived, known_as: str) -> None:
+        """File an object that could not be filed when it arrived.
+
+        `known_as` is the digest under which the ledger has it: UNREAD where it could not be read.
+        Raises Conflict where another object has come under its UID since.
+        """
+        uid, digest = one.instance.arrival.sop_instance_uid, one.instance.digest
+        this = and_(instances.c.sop_instance_uid == uid, instances.c.digest == known_as)
         with self._database.write() as db:
-            db.execute(
-                update(instances)
-                .where(
-                    instances.c.sop_instance_uid == one.instance.arrival.sop_instance_uid,
-                    instances.c.digest == one.instance.digest,
-                )
-                .values(**asdict(one.key))
-            )
+            others = _known(db, {uid}).get(uid, set()) - {UNREAD, known_as}
+            if digest in others:  # it was sent again meanwhile
+                db.execute(delete(instances).where(this))
+                return
+            if known_as == UNREAD and others:
+                raise Conflict
+            db.execute(update(instances).where(this).values(**asdict(one.key), digest=digest))
             _grow_series(db, [one])
 
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 from dicom.entity import Instance, Location
 from dicom.errors import Corrupt
 from storage.spool.record import Record, checksum_of
-from storage.spool.scan import digest_at
+from storage.spool.scan import digest_at, walk
 from storage.spool.sealing import FRAME_BYTES, NO_KEYS, Cipher, SpoolKeys, sealed_bytes
 from storage.spool.segment import open_segment
 from storage.spool.window import (
@@ -93,6 +93,20 @@ class SpoolReader:
                 raise Corrupt(f"{where(location)} does not match its checksum")
             digest = hashlib.sha256(whole).hexdigest()
         return Instance(record.arrival, location, digest)
+
+    def record_at(self, location: Location) -> Record:
+        """Find the record of a place, by walking its segment. Raises Corrupt where none is left."""
+        try:
+            fd = open_segment(self.root, location.segment)
+        except OSError as fault:
+            raise Corrupt(f"{where(location)} cannot be opened: {fault.strerror}") from fault
+        try:
+            for found in walk(fd, location.segment, 0, os.fstat(fd).st_size):
+                if isinstance(found, Record) and found.location == location:
+                    return found
+        finally:
+            os.close(fd)
+        raise Corrupt(f"{where(location)} is no record any more")
 
     def verify(self, instance: Instance) -> None:
         """Read an Instance whole. Raises Corrupt unless its bytes are those that were received."""

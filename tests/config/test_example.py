@@ -19,8 +19,9 @@ WHOLE = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
 """The example with every commented-out key taken in."""
 
 SECTIONS = {
-    "[node]": model.Node, "[tls]": model.Tls, "[http]": model.Http, "[settle]": model.Settle, "[jobs]": model.Jobs,
-    "[log]": model.Log, "[peers.TITLE]": model.Peer, "[profiles.NAME]": model.Profile,
+    "[node]": model.Node, "[tls]": model.Tls, "[http]": model.Http, "[settle]": model.Settle,
+    "[jobs]": model.Jobs, "[log]": model.Log,
+    "[peers.TITLE]": model.Peer, "[profiles.NAME]": model.Profile,
     "[models.NAME]": model.Model, "[[rules]]": model.Rule, "[mqtt]": model.Mqtt,
 }  # fmt: skip
 KINDS = get_args(get_args(model.Destination)[0])

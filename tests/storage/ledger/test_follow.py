@@ -11,7 +11,7 @@ from pydicom.filewriter import dcmwrite
 
 from dicom import head
 from dicom.entity import Arrival, SeriesKey
-from dicom.errors import CannotUnderstand, DoesNotMatch, StorageFault
+from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, StorageFault
 from dicom.part10 import file_meta
 from dicom.uid import derive
 from routing.job import State
@@ -216,3 +216,43 @@ def test_a_conflict_is_in_the_spool_but_not_in_the_index(house: House):
     assert len(house.ledger.receipts.of_series(key)) == 1
     table = house.index.sql("SELECT PatientID FROM study", timeout_s=5, max_rows=9)
     assert [row[0] for row in table.rows] == ["P1"]
+
+
+def flip(house: House, uid: str) -> None:
+    """Change one bit of an object in its segment, or change it back."""
+    (record,) = [one for one in house.spool.records({}) if one.arrival.sop_instance_uid == uid]
+    file = house.spool.root / f"{record.location.segment}.open"
+    with file.open("r+b") as segment:
+        segment.seek(record.location.offset + 300)
+        byte = segment.read(1)[0]
+        segment.seek(record.location.offset + 300)
+        segment.write(bytes([byte ^ 1]))
+
+
+def test_an_unreadable_object_is_read_again(house: House):
+    """Damage holds an object; with its bytes restored, a retry files it under its digest."""
+    (uid, _) = receive_images(house, 1, 2)
+    flip(house, uid)
+    house.follow()
+    (job,) = house.ledger.jobs.list([State.HELD])
+    assert (job.spec.target, job.spec.digest, job.fault) == (uid, "", "corrupt")
+    with pytest.raises(Corrupt):
+        house.follower.file_again(uid, "")
+    flip(house, uid)
+    house.follower.file_again(uid, "")
+    assert uid in house.rows()
+    key = SeriesKey(str(dataset(1).StudyInstanceUID), str(dataset(1).SeriesInstanceUID))
+    assert all(len(row.digest) == 64 for row in house.ledger.receipts.of_series(key))
+
+
+@pytest.mark.p7
+def test_what_cannot_be_read_is_no_conflict(house: House):
+    """The same object sent again is filed though the first cannot be read; a retry drops that."""
+    (uid,) = receive_images(house, 1)
+    flip(house, uid)
+    house.follow()
+    assert house.rows() == []
+    receive_images(house, 1)
+    house.follow()
+    assert house.rows() == [uid]
+    assert house.ledger.summary()["received"]["instances"] == 2

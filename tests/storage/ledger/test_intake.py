@@ -89,7 +89,7 @@ def test_what_cannot_be_filed_is_held_and_can_be_filed_later(ledger: Ledger):
     (held,) = ledger.jobs.list([State.HELD])
     assert held.words == "StudyInstanceUID is missing"
     assert ledger.summary()["received"]["series"] == 0
-    ledger.intake.refile(arrived("1"))
+    ledger.intake.refile(arrived("1"), arrived("1").instance.digest)
     assert len(ledger.receipts.of_series(KEY)) == 1
     assert len(ledger.settling.candidates(99, released)) == 1
 
