@@ -1,0 +1,1 @@
+"""Measurements against other servers and against the machine's own limits."""
