@@ -19,6 +19,21 @@ class Table(BaseModel):
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
 Permission = Literal["store", "find", "move", "get", "commit"]
+Option = Literal[
+    "retain-uids",
+    "retain-safe-private",
+    "retain-device",
+    "retain-institution",
+    "retain-patient-characteristics",
+    "full-dates",
+    "modified-dates",
+    "clean-descriptors",
+    "clean-structured-content",
+    "clean-graphics",
+    "clean-pixel-data",
+    "clean-visual-features",
+]
+"""The options of PS3.15 E.3, in the order of Table E.1-1's columns."""
 
 
 def _listed(value: object) -> object:
@@ -164,12 +179,42 @@ Destination = Annotated[
 ]
 
 
+class ProfileException(Table):
+    """One attribute that a site treats otherwise than its profile does, and why."""
+
+    tag: str
+    """A keyword, or a tag as "0010,1010"."""
+    action: Literal["remove", "empty", "dummy", "keep", "clean", "uid", "pseudonym", "refuse"]
+    reason: Annotated[str, Field(min_length=1)]
+
+
 class Profile(Table):
     """A de-identification profile: a base, PS3.15 options by name, and its pseudonym key."""
 
-    base: Literal["basic"] = "basic"
-    options: tuple[str, ...] = ()
+    base: Literal["basic", "research", "trial", "teaching"] = "basic"
+    options: tuple[Option, ...] = ()
+    """Beside those that the base turns on."""
+    without: tuple[Option, ...] = ()
+    """Options of the base to turn off."""
     key: Secret
+    project: str = ""
+    """Pseudonyms of two projects differ, also under one key."""
+    exceptions: tuple[ProfileException, ...] = ()
+    vocabulary: Path | None = None
+    """Words, one a line, that cleaned text may keep beside the usual ones."""
+    device_rules: Path | None = None
+    """Where devices burn text into pixels."""
+    documents: Literal["refuse", "replace"] = "refuse"
+    """What becomes of encapsulated documents, which nobody can look into."""
+    reversible: bool = False
+    """Whether the vault keeps the way back."""
+
+
+class Vault(Table):
+    """The key of the vault, in which reversible profiles keep the way back."""
+
+    key: Secret
+    old_keys: tuple[Secret, ...] = ()
 
 
 class Model(Table):
@@ -193,6 +238,11 @@ class Rule(Table):
     name: str
     when: dict[str, str | int | tuple[str | int, ...]] = Field(default_factory=dict)
     profile: str | None = None
+    reidentify: str | None = None
+    """A reversible profile under which its objects were de-identified: they get their identity
+    back."""
+    validation: Literal["off", "record", "hold"] = "record"
+    """Whether objects are checked before they leave, and what a fault does to them."""
     send: tuple[str, ...] = ()
     infer: tuple[str, ...] = ()
     results_to: tuple[str, ...] = ()
@@ -220,6 +270,7 @@ class Settings(Table):
     peers: dict[str, Peer] = Field(default_factory=dict)
     destinations: dict[str, Destination] = Field(default_factory=dict)
     profiles: dict[str, Profile] = Field(default_factory=dict)
+    vault: Vault | None = None
     models: dict[str, Model] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     mqtt: Mqtt | None = None

@@ -12,9 +12,10 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import ValidationError
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
-from config import addresses, secrets
+from config import addresses, privacy, secrets
 from config.files import Place
 from config.model import Http, Node, Secret, Tls
+from config.tables import Found, Tables, at, is_file, named_tables, table, texts
 from config.words import suggestion, unknown
 from dicom import ae, uid
 
@@ -29,27 +30,25 @@ _MARKS: Final = frozenset({"slow_below_mb", "refuse_below_mb", "reserve_mb"})
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (compared with, not bound)
 _NO_TEXT: Final = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
-Found = Iterator[tuple[Place, str]]
-Tables = Mapping[str, Any]
-
 
 def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
     """Yield each fault as its place and words; relative paths are looked for in `folder`."""
     for part in (_node, _ports, _disk, _peers, _destinations, _models, _rules, _mqtt):
         yield from part(tables)
+    yield from privacy.check(tables, folder)
     if with_secrets:
         yield from _secrets(tables, folder)
-    ca_file = _at(tables, ("mqtt", "ca_file"))
-    if isinstance(ca_file, str) and not _is_file(folder / ca_file):
+    ca_file = at(tables, ("mqtt", "ca_file"))
+    if isinstance(ca_file, str) and not is_file(folder / ca_file):
         yield ("mqtt", "ca_file"), f"there is no file {folder / ca_file}"
 
 
 def _node(tables: Tables) -> Found:
-    node = _table(tables, "node")
+    node = table(tables, "node")
     title = node.get("ae_title")
     if isinstance(title, str) and not ae.is_valid(title):
         yield ("node", "ae_title"), _BAD_TITLE
-    for i, text in _texts(node.get("private_sop_classes")):
+    for i, text in texts(node.get("private_sop_classes")):
         if not uid.is_valid(text):
             yield ("node", "private_sop_classes", i), "is no UID (PS3.5 9.1)"
     if node.get("plain") is False and "tls" not in tables:
@@ -70,12 +69,12 @@ def _ports(tables: Tables) -> Found:
 
 def _doors(tables: Tables) -> Iterator[tuple[str, str, Any]]:
     """List what is listened on: table, host, port."""
-    node, http = _table(tables, "node"), _table(tables, "http")
+    node, http = table(tables, "node"), table(tables, "http")
     host = str(node.get("host", Node().host))
     if node.get("plain") is not False:
         yield "node", host, node.get("port", Node().port)
     if "tls" in tables:
-        yield "tls", host, _table(tables, "tls").get("port", Tls.model_fields["port"].default)
+        yield "tls", host, table(tables, "tls").get("port", Tls.model_fields["port"].default)
     yield "http", str(http.get("host", Http().host)), http.get("port", Http().port)
 
 
@@ -83,7 +82,7 @@ def _disk(tables: Tables) -> Found:
     """Find marks of free space that are not in order."""
     try:
         # Only these keys: whatever else is wrong with [node] is told elsewhere.
-        marks = {key: each for key, each in _table(tables, "node").items() if key in _MARKS}
+        marks = {key: each for key, each in table(tables, "node").items() if key in _MARKS}
         node = Node.model_validate(marks, strict=True)
     except ValidationError:
         return
@@ -97,11 +96,11 @@ def _disk(tables: Tables) -> Found:
 
 
 def _peers(tables: Tables) -> Found:
-    for title in _table(tables, "peers"):
+    for title in table(tables, "peers"):
         if not ae.is_valid(title):
             yield ("peers", title), _BAD_TITLE
-    for title, peer in _tables(tables, "peers"):
-        for i, text in _texts(peer.get("addresses")):
+    for title, peer in named_tables(tables, "peers"):
+        for i, text in texts(peer.get("addresses")):
             try:
                 addresses.parse(text)
             except ValueError as fault:
@@ -111,18 +110,18 @@ def _peers(tables: Tables) -> Found:
 
 def _tls_names(tables: Tables, here: Place, names: Any) -> Found:
     listed = [(here, names)] if isinstance(names, str) else []
-    listed += [((*here, i), text) for i, text in _texts(names)]
+    listed += [((*here, i), text) for i, text in texts(names)]
     for place, text in listed:
         if not text.strip() or text != text.strip() or not text.isprintable():
             yield place, "is no name in a certificate: it is empty, or has spaces around it"
     if listed and "tls" not in tables:
         yield here, "asks for a certificate, and there is no [tls]: the peer could never come"
-    elif listed and "client_ca" not in _table(tables, "tls"):
+    elif listed and "client_ca" not in table(tables, "tls"):
         yield here, "asks for a certificate, and [tls] has no client_ca that could vouch for one"
 
 
 def _destinations(tables: Tables) -> Found:
-    for name, destination in _tables(tables, "destinations"):
+    for name, destination in named_tables(tables, "destinations"):
         here = ("destinations", name)
         kind = destination.get("kind")
         if not name.strip():
@@ -134,7 +133,7 @@ def _destinations(tables: Tables) -> Found:
 
 
 def _dicom(tables: Tables, here: Place, destination: Tables) -> Found:
-    title, peers = destination.get("peer"), _table(tables, "peers")
+    title, peers = destination.get("peer"), table(tables, "peers")
     if not isinstance(title, str):
         return
     if title not in peers:
@@ -170,8 +169,8 @@ def _bucket_words(url: SplitResult) -> str:
 
 
 def _models(tables: Tables) -> Found:
-    for name, model in _tables(tables, "models"):
-        for i, text in _texts(model.get("endpoints")):
+    for name, model in named_tables(tables, "models"):
+        for i, text in texts(model.get("endpoints")):
             host, _, port = text.rpartition(":")
             if not host or "/" in text or not port.isascii() or not port.isdigit():
                 yield ("models", name, "endpoints", i), "must be host:port, Triton's gRPC port"
@@ -196,17 +195,14 @@ def _rules(tables: Tables) -> Found:
 
 def _targets(tables: Tables, here: Place, rule: Tables) -> Found:
     for key, kind in (("send", "destination"), ("infer", "model"), ("results_to", "destination")):
-        known = _table(tables, f"{kind}s")
+        known = table(tables, f"{kind}s")
         seen: set[str] = set()
-        for i, name in _texts(rule.get(key)):
+        for i, name in texts(rule.get(key)):
             if name not in known:
                 yield (*here, key, i), unknown(name, known, kind)
             elif name in seen:
                 yield (*here, key, i), f"{name!r} is there twice"
             seen.add(name)
-    profile, profiles = rule.get("profile"), _table(tables, "profiles")
-    if isinstance(profile, str) and profile not in profiles:
-        yield (*here, "profile"), unknown(profile, profiles, "profile")
 
 
 def _purpose(here: Place, rule: Tables) -> Found:
@@ -234,7 +230,7 @@ def _conditions(here: Place, when: Any) -> Found:
 
 
 def _mqtt(tables: Tables) -> Found:
-    mqtt = _table(tables, "mqtt")
+    mqtt = table(tables, "mqtt")
     url = _split(mqtt.get("url"))
     if url is not None and not url.hostname:
         yield ("mqtt", "url"), "names no host: mqtt://host:1883 or mqtts://host:8883"
@@ -255,27 +251,21 @@ def _mqtt(tables: Tables) -> Found:
 
 def _secrets(tables: Tables, folder: Path) -> Found:
     places: list[Place] = [("mqtt", "password")]
-    for name, _ in _tables(tables, "destinations"):
+    for name, _ in named_tables(tables, "destinations"):
         places += [("destinations", name, key) for key in ("access_key", "secret_key")]
-    places += [("profiles", name, "key") for name, _ in _tables(tables, "profiles")]
-    places.append(("node", "spool_key"))
-    old_keys = _table(tables, "node").get("spool_old_keys")
-    count = len(old_keys) if isinstance(old_keys, list) else 0
-    places += [("node", "spool_old_keys", i) for i in range(count)]
+    places += [("profiles", name, "key") for name, _ in named_tables(tables, "profiles")]
+    places += [("node", "spool_key"), ("vault", "key")]
+    for where, key in (("node", "spool_old_keys"), ("vault", "old_keys")):
+        old_keys = table(tables, where).get(key)
+        count = len(old_keys) if isinstance(old_keys, list) else 0
+        places += [(where, key, i) for i in range(count)]
     for place in places:
         try:
-            secret = Secret.model_validate(_at(tables, place))
+            secret = Secret.model_validate(at(tables, place))
         except ValidationError:
             continue  # absent, or of a wrong shape, which is told elsewhere
         if words := secrets.problem(secret, folder):
             yield (*place, "file" if secret.env is None else "env"), words
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def _plain_words(url: SplitResult) -> str:
@@ -294,27 +284,3 @@ def _split(text: Any) -> SplitResult | None:
     except ValueError:
         return SplitResult("", "", "", "", "")
     return url
-
-
-def _at(tables: Tables, place: Place) -> Any:
-    found: Any = tables
-    for part in place:
-        if isinstance(part, int):
-            found = found[part] if isinstance(found, list) else None
-        else:
-            found = found.get(part) if isinstance(found, Mapping) else None
-    return found
-
-
-def _table(tables: Tables, key: str) -> Tables:
-    found = tables.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _tables(tables: Tables, key: str) -> Iterator[tuple[str, Tables]]:
-    return ((name, each) for name, each in _table(tables, key).items() if isinstance(each, Mapping))
-
-
-def _texts(value: Any) -> Iterator[tuple[int, str]]:
-    listed = value if isinstance(value, list) else ()
-    return ((i, each) for i, each in enumerate(listed) if isinstance(each, str))

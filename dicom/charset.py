@@ -8,6 +8,7 @@ bytes, without the checks that a value meets its representation.
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from pydicom.charset import CODES_TO_ENCODINGS, encode_string, python_encoding
@@ -19,6 +20,8 @@ UTF_8: Final = "ISO_IR 192"
 LOCALISED: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT"})
 """The value representations whose text follows SpecificCharacterSet (PS3.5 6.1.2.3)."""
 
+_OFTEN_BYTES: Final = 64
+"""Shorter values are remembered: the objects of a Series have nearly all of them in common."""
 _ALONE: Final = frozenset({"UTF8", "GBK", "GB18030"})
 _FRAGMENTS: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _RESET: Final = re.compile(rb"[\^=\\\r\n\f\t]")
@@ -72,10 +75,19 @@ def read(dataset: Dataset, tag: int, vr: str, declared: Encodings) -> str:
 
 def of_raw(raw: bytes, vr: str, declared: Encodings, *, little_endian: bool = True) -> str:
     """Read the encoded value of an element as text, as `read` does."""
+    if len(raw) <= _OFTEN_BYTES:
+        return _of_known(raw, vr, declared, little_endian)
+    return _of_raw(raw, vr, declared, little_endian)
+
+
+def _of_raw(raw: bytes, vr: str, declared: Encodings, little_endian: bool) -> str:  # noqa: FBT001  (lru_cache is quicker without keywords)
     if vr == "US":
         short = _SHORT[little_endian]
         return str(short.unpack_from(raw)[0]) if len(raw) >= short.size else ""
     return _stripped(decode(raw, declared if vr in LOCALISED else ASCII))
+
+
+_of_known = lru_cache(maxsize=16_384)(_of_raw)
 
 
 def _of_value(element: DataElement) -> str:

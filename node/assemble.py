@@ -63,6 +63,7 @@ def compile_rules(settings: Settings) -> list[Rule]:
             rule.name,
             rule.when,
             profile=rule.profile,
+            reidentify=rule.reidentify,
             send=rule.send,
             infer=rule.infer,
             results_to=rule.results_to,

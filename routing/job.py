@@ -60,6 +60,8 @@ class Kind(StrEnum):
     """What a job does; each kind has one handler in node/workers."""
 
     FORWARD = "forward"
+    REIDENTIFY = "reidentify"
+    """Forward a result on de-identified objects with the patient's identity put back."""
     INFER = "infer"
     INTAKE = "intake"
     """An object that arrived but could not be filed: held until a person decides."""
@@ -76,7 +78,7 @@ class NewJob:
     target: str
     """A destination or a model by its name in the config; for an intake, the SOP Instance UID."""
     profile: str = ""
-    """The de-identification profile under which it leaves; "" for none."""
+    """The de-identification profile under which it leaves, or is led back; "" for none."""
     digest: str = ""
     """For an intake: which object under that UID, by its SHA-256."""
 

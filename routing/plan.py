@@ -39,8 +39,10 @@ def plan(series: Settled, rules: Sequence[Rule]) -> list[NewJob]:
     for rule in rules:
         if not rule.matches(series.attributes):
             continue
+        kind = Kind.REIDENTIFY if rule.reidentify else Kind.FORWARD
+        profile = rule.reidentify or rule.profile
         jobs += [
-            NewJob(Kind.FORWARD, key, revision, rule.name, destination, rule.profile)
+            NewJob(kind, key, revision, rule.name, destination, profile)
             for destination in rule.send
         ]
         jobs += [NewJob(Kind.INFER, key, revision, rule.name, model) for model in rule.infer]

@@ -35,6 +35,7 @@ class Rule:
     name: str
     when: tuple[Condition, ...]
     profile: str
+    reidentify: str
     send: tuple[str, ...]
     infer: tuple[str, ...]
     results_to: tuple[str, ...]
@@ -57,10 +58,14 @@ def compile_rule(
     when: Mapping[str, Wanted],
     *,
     profile: str | None = None,
+    reidentify: str | None = None,
     send: Sequence[str] = (),
     infer: Sequence[str] = (),
     results_to: Sequence[str] = (),
 ) -> Rule:
     """Make a rule of a [[rules]] table."""
     conditions = tuple(compile_condition(key, value) for key, value in when.items())
-    return Rule(name, conditions, profile or "", tuple(send), tuple(infer), tuple(results_to))
+    return Rule(
+        name, conditions, profile or "", reidentify or "",
+        tuple(send), tuple(infer), tuple(results_to),
+    )  # fmt: skip

@@ -22,6 +22,7 @@ SECTIONS = {
     "[node]": model.Node, "[tls]": model.Tls, "[http]": model.Http, "[settle]": model.Settle,
     "[jobs]": model.Jobs, "[log]": model.Log,
     "[peers.TITLE]": model.Peer, "[profiles.NAME]": model.Profile,
+    "[[profiles.NAME.exceptions]]": model.ProfileException, "[vault]": model.Vault,
     "[models.NAME]": model.Model, "[[rules]]": model.Rule, "[mqtt]": model.Mqtt,
 }  # fmt: skip
 KINDS = get_args(get_args(model.Destination)[0])
@@ -30,15 +31,15 @@ KINDS = get_args(get_args(model.Destination)[0])
 def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     """Each table of the whole example beside its model."""
     whole = tomllib.loads(WHOLE)
-    for name in ("node", "tls", "http", "settle", "jobs", "log", "mqtt"):
+    for name in ("node", "tls", "http", "settle", "jobs", "log", "mqtt", "vault"):
         yield SECTIONS[f"[{name}]"], whole[name]
     for name, kind in (("peers", model.Peer), ("profiles", model.Profile), ("models", model.Model)):
-        (table,) = whole[name].values()
-        yield kind, table
+        yield kind, next(iter(whole[name].values()))
     for kind in KINDS:
         (tag,) = get_args(kind.model_fields["kind"].annotation)
         yield kind, next(each for each in whole["destinations"].values() if each["kind"] == tag)
-    yield model.Rule, whole["rules"][0]
+    yield model.ProfileException, whole["profiles"]["research"]["exceptions"][0]
+    yield model.Rule, {**whole["rules"][1], **whole["rules"][0]}
 
 
 TABLES = [pytest.param(*pair, id=pair[0].__name__) for pair in _tables()]
@@ -56,7 +57,8 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
     """With every commented-out key taken in, and the secrets it names, the example loads too."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    for name in ("research.key", "mqtt.password", "ca.pem", "spool.key", "spool-2025.key"):
+    for name in ("research.key", "mqtt.password", "ca.pem", "spool.key", "spool-2025.key",
+                 "linked.key", "vault.key", "words.txt", "devices.toml"):  # fmt: skip
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(0o600)
     (tmp_path / "node.toml").write_text(WHOLE)

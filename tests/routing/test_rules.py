@@ -72,6 +72,13 @@ def test_plan_owes_what_every_matching_rule_says():
     ]
 
 
+def test_a_rule_that_reidentifies_owes_the_way_back():
+    """Results of others on de-identified objects are led back under the profile that is named."""
+    rule = compile_rule("back", {}, reidentify="linked", send=["pacs"])
+    (job,) = plan(Settled(KEY, 1, Origin.DIMSE, "", attributes), [rule])
+    assert (job.kind, job.target, job.profile) == (Kind.REIDENTIFY, "pacs", "linked")
+
+
 def test_a_result_goes_where_its_rule_says_and_nowhere_else():
     """A result is sent by the rule that asked for it, with its identity, and never inferred."""
     jobs = plan(Settled(KEY, 1, Origin.AI, "chest", attributes), RULES)
