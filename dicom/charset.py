@@ -25,7 +25,8 @@ _OFTEN_BYTES: Final = 64
 _ALONE: Final = frozenset({"UTF8", "GBK", "GB18030"})
 _FRAGMENTS: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _RESET: Final = re.compile(rb"[\^=\\\r\n\f\t]")
-_SHORT: Final = {True: struct.Struct("<H"), False: struct.Struct(">H")}
+_NUMBERS: Final = {"US": "H", "SS": "h", "UL": "L", "SL": "l"}
+_WORDS: Final = LOCALISED | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
 
 Encodings = tuple[str, ...]
 """Python's names of the declared character sets, the initial one first."""
@@ -69,8 +70,20 @@ def read(dataset: Dataset, tag: int, vr: str, declared: Encodings) -> str:
     element: object = dataset.get_item(tag)
     if isinstance(element, RawDataElement):
         raw = b"" if element.VR == "SQ" else element.value or b""
-        return of_raw(raw, vr, declared, little_endian=element.is_little_endian)
+        spoken = meant_vr(element.VR or "", vr)
+        return of_raw(raw, spoken, declared, little_endian=element.is_little_endian)
     return _of_value(element) if isinstance(element, DataElement) else ""
+
+
+def meant_vr(own: str, expected: str) -> str:
+    """Say by which VR to read an element, given its own and the dictionary's.
+
+    Words where a number belongs are words, and the other way round; else the dictionary knows
+    better, as for what has no VR, or was sent as UN (PS3.5 6.2.2).
+    """
+    if own in _NUMBERS or (own in _WORDS and expected in _NUMBERS):
+        return own
+    return expected
 
 
 def of_raw(raw: bytes, vr: str, declared: Encodings, *, little_endian: bool = True) -> str:
@@ -81,9 +94,10 @@ def of_raw(raw: bytes, vr: str, declared: Encodings, *, little_endian: bool = Tr
 
 
 def _of_raw(raw: bytes, vr: str, declared: Encodings, little_endian: bool) -> str:  # noqa: FBT001  (lru_cache is quicker without keywords)
-    if vr == "US":
-        short = _SHORT[little_endian]
-        return str(short.unpack_from(raw)[0]) if len(raw) >= short.size else ""
+    if vr in _NUMBERS:
+        layout = ("<" if little_endian else ">") + _NUMBERS[vr]
+        whole = len(raw) >= struct.calcsize(layout)
+        return str(struct.unpack_from(layout, raw)[0]) if whole else ""
     return _stripped(decode(raw, declared if vr in LOCALISED else ASCII))
 
 

@@ -1,46 +1,52 @@
 """Read what the node files of a dataset: the catalogue's attributes, as text, and no pixel.
 
 The dataset is walked by its lengths alone (PS3.5 Chapter 7), some 50 times quicker than it is
-parsed, and a dataset that was cut is known by them. Where it does not follow its declared
-encoding, pydicom's forgiving parser has the word.
+parsed, and a dataset that was cut is known by them. Where its elements do not follow an encoding,
+or one another in order, pydicom's forgiving parser has the word.
+
+Whoever reads a head this way needs memory for HEAD_LIMIT_BYTES, whatever the object is.
 """
 
-import struct
-from collections.abc import Callable, Mapping
+import io
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO, Final
 
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from dicom import charset, part10
 from dicom.attributes import CATALOGUE, DERIVED, Attribute
-from dicom.encoding import (
-    BIG_ENDIAN,
-    DEFLATED,
-    IMPLICIT,
-    LONG_VRS,
-    SHORT_VRS,
-    UNDEFINED_LENGTH,
-)
+from dicom.encoding import BIG_ENDIAN, DEFLATED, IMPLICIT
 from dicom.errors import CannotUnderstand
+from dicom.meta import OWN_START_BYTES, own_dataset_offset
+from dicom.part10 import HEAD_LIMIT_BYTES
+from dicom.walk import (
+    DELIMITERS,
+    FUNCTIONAL_GROUPS,
+    Bytes,
+    Cut,
+    Found,
+    Odd,
+    Slices,
+    Walk,
+    too_large,
+)
 
 Texts = Mapping[str, str]
 """DICOM text by keyword; what an object lacks is missing. Several values are joined by a
 backslash."""
 
-VALUE_LIMIT: Final = 1 << 16
-"""No attribute of the catalogue is longer (PS3.5 Table 6.2-1); a longer value is left out."""
+_STEP_BYTES: Final = 1 << 16
 
 _WANTED: Final[Mapping[int, Attribute]] = {
     one.tag: one for one in CATALOGUE.values() if one.keyword not in DERIVED
 }
+_PLAN: Final = tuple((one.tag, one.keyword, one.vr, one.vr.encode()) for one in _WANTED.values())
+_NOTHING: Final = b"", b""
 _KEPT: Final = frozenset({*_WANTED, charset.SPECIFIC_CHARACTER_SET})
-_PIXELS: Final = 0x7FE00000
-_ITEM, _END_OF_ITEM, _END_OF_SEQUENCE = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_DEEPEST: Final = 64
-
-
-class _Odd(Exception):  # noqa: N818  (an answer, caught in this file)
-    """The bytes do not follow their declared encoding."""
 
 
 def read(
@@ -53,13 +59,108 @@ def read(
     """
     if transfer_syntax_uid not in DEFLATED:
         try:
-            found = _Walk(dataset, transfer_syntax_uid).top()
-        except _Odd:
+            found = Walk(dataset, transfer_syntax_uid).top(_KEPT)
+        except Odd:
             pass
         else:
             return _texts(found, little_endian=transfer_syntax_uid != BIG_ENDIAN)
     with part10_file() as stream:
-        return of_dataset(part10.read_head(stream))
+        start = stream.seek(0, io.SEEK_END) - len(dataset)
+        if transfer_syntax_uid in DEFLATED:
+            return _file_texts(stream, start, transfer_syntax_uid)
+        stream.seek(start)
+        return of_dataset(part10.read_elements(stream, transfer_syntax_uid, _KEPT))
+
+
+def read_file(file: BinaryIO, transfer_syntax_uid: str) -> Texts:
+    """Read the catalogue's attributes of a Part 10 file of ours, piece by piece.
+
+    Raises as `read` does.
+    """
+    return _file_texts(file, _dataset_start(file), transfer_syntax_uid)
+
+
+def _dataset_start(file: BinaryIO) -> int:
+    file.seek(0)
+    return own_dataset_offset(file.read(OWN_START_BYTES))
+
+
+def _file_texts(file: BinaryIO, start: int, transfer_syntax_uid: str) -> Texts:
+    found = _of_file(file, start, transfer_syntax_uid, _KEPT)
+    if isinstance(found, Dataset):
+        return of_dataset(found)
+    return _texts(found, little_endian=transfer_syntax_uid != BIG_ENDIAN)
+
+
+def pick(file: BinaryIO, transfer_syntax_uid: str, keywords: Iterable[str]) -> Dataset:
+    """Read attributes before frames and pixels of a file of ours, by keyword, and nothing else.
+
+    Values of more than VALUE_LIMIT bytes and sequences are left out. Raises as `read` does.
+    """
+    tags = {tag_for_keyword(keyword) for keyword in keywords}
+    kept = frozenset({charset.SPECIFIC_CHARACTER_SET, *(tag for tag in tags if tag is not None)})
+    start = _dataset_start(file)
+    found = _of_file(file, start, transfer_syntax_uid, kept, until=FUNCTIONAL_GROUPS)
+    if isinstance(found, Dataset):
+        return found
+    little_endian = transfer_syntax_uid != BIG_ENDIAN
+    raw: dict[BaseTag, DataElement | RawDataElement] = {
+        BaseTag(tag): RawDataElement(
+            BaseTag(tag), vr.decode("ascii") or None, len(value), value, 0, not vr, little_endian
+        )
+        for tag, (vr, value) in found.items()
+    }
+    picked = Dataset(raw)
+    picked.set_original_encoding(
+        transfer_syntax_uid in IMPLICIT, little_endian, list(_declared(found))
+    )
+    return picked
+
+
+def _of_file(
+    file: BinaryIO,
+    start: int,
+    transfer_syntax_uid: str,
+    kept: frozenset[int],
+    *,
+    until: int = DELIMITERS,
+) -> Found | Dataset:
+    data: Bytes = Slices(file, start)
+    stream, is_whole = file, True
+    if transfer_syntax_uid in DEFLATED:
+        file.seek(start)
+        unfolded, is_whole = _inflated(file)
+        data, stream = memoryview(unfolded), io.BytesIO(unfolded)
+        start = 0
+    try:
+        return Walk(data, transfer_syntax_uid).top(kept, until=until, is_whole=is_whole)
+    except Cut:
+        if is_whole:
+            raise
+        raise too_large("unfolds to") from None
+    except Odd:
+        stream.seek(start)
+        parsed = part10.read_elements(stream, transfer_syntax_uid, kept)
+        if not is_whole and stream.tell() >= len(data):  # it did not stop at any pixel data
+            raise too_large("unfolds to") from None
+        return parsed
+
+
+def _inflated(file: BinaryIO) -> tuple[bytes, bool]:
+    """Inflate a deflated dataset as far as its head may reach; and say whether that is all."""
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    out: list[bytes] = []
+    left = HEAD_LIMIT_BYTES
+    try:
+        while left and not inflate.eof:
+            packed = inflate.unconsumed_tail or file.read(_STEP_BYTES)
+            if not packed:
+                raise CannotUnderstand("dataset breaks off before its deflated end")
+            out.append(inflate.decompress(packed, left))
+            left -= len(out[-1])
+    except zlib.error as fault:
+        raise CannotUnderstand("dataset cannot be inflated") from fault
+    return b"".join(out), inflate.eof
 
 
 def of_dataset(dataset: Dataset) -> Texts:
@@ -70,101 +171,20 @@ def of_dataset(dataset: Dataset) -> Texts:
     return {keyword: text for keyword, text in found.items() if text}
 
 
-def _texts(found: Mapping[int, bytes], *, little_endian: bool) -> Texts:
-    raw = found.get(charset.SPECIFIC_CHARACTER_SET, b"")
-    declared = charset.encodings(charset.split_terms(charset.of_raw(raw, "CS", charset.ASCII)))
+def _declared(found: Found) -> charset.Encodings:
+    _, raw = found.get(charset.SPECIFIC_CHARACTER_SET, _NOTHING)
+    return charset.encodings(charset.split_terms(charset.of_raw(raw, "CS", charset.ASCII)))
+
+
+def _texts(found: Found, *, little_endian: bool) -> Texts:
+    declared = _declared(found)
     out: dict[str, str] = {}
-    for tag, attribute in _WANTED.items():
-        raw = found.get(tag, b"")
+    for tag, keyword, expected, usual in _PLAN:
+        own, raw = found.get(tag, _NOTHING)
         if raw:
-            text = charset.of_raw(raw, attribute.vr, declared, little_endian=little_endian)
+            is_usual = own == usual or not own
+            vr = expected if is_usual else charset.meant_vr(own.decode("ascii"), expected)
+            text = charset.of_raw(raw, vr, declared, little_endian=little_endian)
             if text:
-                out[attribute.keyword] = text
+                out[keyword] = text
     return out
-
-
-class _Walk:
-    """Steps over the elements of one dataset. Raises CannotUnderstand where it breaks off."""
-
-    def __init__(self, data: memoryview, transfer_syntax_uid: str) -> None:
-        self._data = data
-        self._end = len(data)
-        self._explicit = transfer_syntax_uid not in IMPLICIT
-        order = ">" if transfer_syntax_uid == BIG_ENDIAN else "<"
-        self._explicit_at = struct.Struct(order + "HH2sH").unpack_from
-        self._implicit_at = struct.Struct(order + "HHL").unpack_from
-        self._long_at = struct.Struct(order + "L").unpack_from
-
-    def top(self) -> dict[int, bytes]:
-        """Step over the whole dataset; returns the raw values of what the catalogue has."""
-        found: dict[int, bytes] = {}
-        at, elements = 0, 0
-        while at < self._end:
-            tag, vr, value_at, length = self._header(at, explicit=self._explicit)
-            elements += tag < _PIXELS
-            at = self._behind(tag, vr, value_at, length, explicit=self._explicit, depth=0)
-            if tag in _KEPT and vr != b"SQ" and length <= VALUE_LIMIT:
-                found[tag] = bytes(self._data[value_at:at])
-        if not elements:
-            raise CannotUnderstand("dataset holds no elements before its pixel data")
-        return found
-
-    def _header(self, at: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
-        """Read an element's tag, VR (b"" where implicit), place of its value, and length."""
-        if at + 8 > self._end:
-            raise _cut()
-        if not explicit:
-            group, element, length = self._implicit_at(self._data, at)
-            return group << 16 | element, b"", at + 8, length
-        group, element, vr, length = self._explicit_at(self._data, at)
-        if vr in SHORT_VRS:
-            return group << 16 | element, vr, at + 8, length
-        if group == 0xFFFE:  # items and delimiters have no VR (PS3.5 7.5)
-            return group << 16 | element, b"", at + 8, self._long_at(self._data, at + 4)[0]
-        if vr in LONG_VRS:
-            if at + 12 > self._end:
-                raise _cut()
-            return group << 16 | element, vr, at + 12, self._long_at(self._data, at + 8)[0]
-        if not (vr.isalpha() and vr.isupper()):
-            raise _Odd
-        return group << 16 | element, vr, at + 8, length
-
-    def _behind(
-        self, tag: int, vr: bytes, value_at: int, length: int, *, explicit: bool, depth: int
-    ) -> int:
-        """Give the place behind an element."""
-        if tag >> 16 == 0xFFFE and tag != _END_OF_ITEM:
-            raise _Odd
-        if length == UNDEFINED_LENGTH:
-            # What was UN when it was converted is implicit inside (PS3.5 6.2.2).
-            return self._behind_items(value_at, explicit=explicit and vr != b"UN", depth=depth)
-        if value_at + length > self._end:
-            raise _cut()
-        return value_at + length
-
-    def _behind_items(self, at: int, *, explicit: bool, depth: int) -> int:
-        if depth >= _DEEPEST:
-            raise _Odd
-        while True:
-            tag, _, value_at, length = self._header(at, explicit=False)
-            if tag == _END_OF_SEQUENCE:
-                return value_at
-            if tag != _ITEM:
-                raise _Odd
-            if length == UNDEFINED_LENGTH:
-                at = self._behind_item(value_at, explicit=explicit, depth=depth)
-            elif value_at + length > self._end:
-                raise _cut()
-            else:
-                at = value_at + length
-
-    def _behind_item(self, at: int, *, explicit: bool, depth: int) -> int:
-        while True:
-            tag, vr, value_at, length = self._header(at, explicit=explicit)
-            at = self._behind(tag, vr, value_at, length, explicit=explicit, depth=depth + 1)
-            if tag == _END_OF_ITEM:
-                return at
-
-
-def _cut() -> CannotUnderstand:
-    return CannotUnderstand("dataset breaks off: its lengths promise more")

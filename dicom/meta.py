@@ -4,13 +4,17 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from dicom.encoding import LONG_VRS
 from dicom.errors import CannotUnderstand
 
 PREFIX: Final = b"DICM"
 _PREAMBLE_BYTES: Final = 128
 _SHORT: Final = struct.Struct("<HH2sH")
 _LONG: Final = struct.Struct("<L")
-_LONG_VRS: Final = frozenset({b"OB", b"OW", b"SQ", b"UN", b"UT", b"UC", b"UR"})
+
+
+_OWN_START: Final = PREFIX + struct.pack("<HH2sH", 2, 0, b"UL", _LONG.size)
+OWN_START_BYTES: Final = _PREAMBLE_BYTES + len(_OWN_START) + _LONG.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def read_meta(file: bytes | memoryview) -> FileMeta:
         if group != 2:
             break
         start = offset + _SHORT.size
-        if vr in _LONG_VRS and start + _LONG.size <= len(file):
+        if vr in LONG_VRS and start + _LONG.size <= len(file):
             length = _LONG.unpack_from(file, start)[0]
             start += _LONG.size
         offset = start + length
@@ -49,3 +53,16 @@ def read_meta(file: bytes | memoryview) -> FileMeta:
     if not values.get(0x0010):
         raise CannotUnderstand("the file meta names no transfer syntax")
     return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], offset)
+
+
+def own_dataset_offset(file: bytes | memoryview) -> int:
+    """Say where the dataset begins in a file that the node wrote, in whichever version.
+
+    `file` may end behind OWN_START_BYTES. The group's length is ours and true, whereas a walk
+    would take a dataset that begins with group 0002 for more of it. Raises CannotUnderstand.
+    """
+    if file[_PREAMBLE_BYTES : OWN_START_BYTES - _LONG.size] != _OWN_START:
+        raise CannotUnderstand("no file of this node: its file meta begins otherwise")
+    if len(file) < OWN_START_BYTES:
+        raise CannotUnderstand("the file meta breaks off")
+    return OWN_START_BYTES + int(_LONG.unpack_from(file, OWN_START_BYTES - _LONG.size)[0])

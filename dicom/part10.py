@@ -5,17 +5,25 @@ A received dataset is stored byte for byte; only preamble and file meta are ours
 
 import io
 import struct
+from collections.abc import Collection
 from functools import lru_cache
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
 
+from dicom.encoding import BIG_ENDIAN, IMPLICIT
 from dicom.entity import Arrival
 from dicom.errors import CannotUnderstand
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PREAMBLE: Final = b"\0" * 128 + b"DICM"
+HEAD_LIMIT_BYTES: Final = 32 << 20
+"""A head that takes more memory is not read: thousands of frames describe themselves in less."""
+_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+
 _SHORT: Final = struct.Struct("<HH2sH")
 _LONG: Final = struct.Struct("<L")
 _GROUP_LENGTH: Final = PREAMBLE + _SHORT.pack(2, 0, b"UL", _LONG.size)
@@ -71,6 +79,46 @@ def read_head(part10: BinaryIO | bytes) -> FileDataset:
     if not isinstance(head, FileDataset) or len(head) == 0:
         raise CannotUnderstand("dataset holds no elements before its pixel data")
     return head
+
+
+class _Sparing:
+    """A file that gives no more than so many bytes out; what is passed over does not count."""
+
+    def __init__(self, file: BinaryIO, left_bytes: int) -> None:
+        self._file = file
+        self._left_bytes = left_bytes
+        self.tell = file.tell
+        self.seek = file.seek
+
+    def read(self, size_bytes: int) -> bytes:
+        """Read on. Raises CannotUnderstand when it has become too much."""
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise CannotUnderstand(
+                f"dataset has more than {HEAD_LIMIT_BYTES >> 20} MB to parse before its pixel data"
+            )
+        return self._file.read(size_bytes)
+
+
+def read_elements(dataset: BinaryIO, transfer_syntax_uid: str, tags: Collection[int]) -> Dataset:
+    """Read some elements before the pixel data of an encoded dataset, forgiving what is odd.
+
+    `dataset` stands at its beginning and is not deflated. Raises CannotUnderstand when it cannot
+    be parsed, or would take more than HEAD_LIMIT_BYTES of memory. Values stay undecoded until
+    they are asked for.
+    """
+    try:
+        return read_dataset(
+            cast("BinaryIO", _Sparing(dataset, HEAD_LIMIT_BYTES)),
+            is_implicit_VR=transfer_syntax_uid in IMPLICIT,
+            is_little_endian=transfer_syntax_uid != BIG_ENDIAN,
+            stop_when=lambda tag, _vr, _length: tag in _PIXELS,
+            specific_tags=[BaseTag(tag) for tag in tags],
+        )
+    except CannotUnderstand:
+        raise
+    except Exception as fault:  # pydicom raises many kinds on hostile bytes
+        raise CannotUnderstand(f"dataset cannot be parsed ({type(fault).__name__})") from fault
 
 
 def text(dataset: Dataset, keyword: str) -> str:

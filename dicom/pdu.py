@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from dicom.abort import AbortReason
 from dicom.errors import ProtocolFault
 
 HEADER_BYTES: Final = 6
@@ -17,12 +18,30 @@ ASSOCIATE_LIMIT: Final = 1 << 20
 OVERHEAD_LIMIT: Final = 1024
 """Some senders count the maximum length per PDV, or leave headers out of it; that is forgiven."""
 
+CONTEXT_LIMIT: Final = 128
+"""There are no more odd numbers of one byte (PS3.8 9.3.2.2)."""
+SYNTAX_LIMIT: Final = 100
+"""Transfer syntaxes that one context may propose, beside its abstract syntax; the standard has some
+60."""
+USER_ITEM_LIMIT: Final = 4 * CONTEXT_LIMIT
+"""Sub-items of the user information: some come once for each SOP class (PS3.7 D.3.3)."""
+OTHER_ITEM_LIMIT: Final = 4
+"""Items that are no presentation contexts; there are two (PS3.8 Table 9-11)."""
+
 PDU_LIMIT: Final = 1 << 20
 """What we write is no longer, whatever a peer would take."""
 
 _HEADER: Final = struct.Struct(">BxL")
 _PDV: Final = struct.Struct(">LBB")
 PDV_BYTES: Final = 6
+_ITEM: Final = struct.Struct(">BxH")
+_ITEMS_AT: Final = HEADER_BYTES + 68
+"""Behind version, titles and what is reserved (PS3.8 Table 9-11)."""
+_CONTEXT_ITEMS: Final = frozenset({0x20, 0x21})
+_USER_ITEM: Final = 0x50
+
+PROTOCOL_VERSION: Final = 0x0001
+"""The bit of an association request that stands for version 1 (PS3.8 9.3.2)."""
 
 IS_COMMAND: Final = 0x01
 IS_LAST: Final = 0x02
@@ -90,13 +109,50 @@ def read_header(header: bytes | bytearray | memoryview, max_pdu_bytes: int) -> H
     code, length = _HEADER.unpack_from(header)
     known = _LIMITS.get(code)
     if known is None:
-        raise ProtocolFault(f"no PDU starts with 0x{code:02X}: this is not DICOM")
+        words = f"no PDU starts with 0x{code:02X}: this is not DICOM"
+        raise ProtocolFault(words, AbortReason.UNRECOGNIZED_PDU)
     pdu_type, limit = known
     if limit is None:
         limit = max_pdu_bytes + OVERHEAD_LIMIT
     if length > limit:
         raise ProtocolFault(f"{pdu_type.name} of {length} bytes, where at most {limit} are allowed")
     return Header(pdu_type, length)
+
+
+def judge_items(whole: bytes | bytearray) -> None:
+    """Count the items of an A-ASSOCIATE-RQ or -AC, header included, before anybody decodes them.
+
+    Decoding takes some 70 µs an item, and a megabyte holds a hundred thousand. Lengths that do
+    not add up are left to the decoder. Raises ProtocolFault where there are more items than
+    honest peers write.
+    """
+    contexts = others = 0
+    for kind, start, end in _items(whole, _ITEMS_AT, len(whole)):
+        if kind in _CONTEXT_ITEMS:
+            contexts += 1
+            syntaxes = sum(1 for _ in _items(whole, start + 4, end))
+            _require(syntaxes, SYNTAX_LIMIT + 1, "syntaxes in one presentation context")
+        else:
+            others += 1
+            if kind == _USER_ITEM:
+                inside = sum(1 for _ in _items(whole, start, end))
+                _require(inside, USER_ITEM_LIMIT, "items of user information")
+        _require(contexts, CONTEXT_LIMIT, "presentation contexts")
+        _require(others, OTHER_ITEM_LIMIT, "items that are no presentation contexts")
+
+
+def _items(whole: bytes | bytearray, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Walk items or sub-items (PS3.8 9.3.2): type, and where the content begins and ends."""
+    while at + _ITEM.size <= end:
+        kind, length = _ITEM.unpack_from(whole, at)
+        start = at + _ITEM.size
+        at = start + length
+        yield kind, start, min(at, end)
+
+
+def _require(count: int, limit: int, what: str) -> None:
+    if count > limit:
+        raise ProtocolFault(f"{count} {what} are proposed, where at most {limit} are read")
 
 
 def pdvs(body: memoryview) -> Iterator[Pdv]:
@@ -136,9 +192,14 @@ def abort(source: int, reason: int) -> bytes:
 
 
 def command_pdus(context_id: int, command: bytes, peer_max_bytes: int) -> bytes:
-    """Write a command set as P-DATA-TF PDUs, none longer than the peer takes (0: no limit)."""
-    room = (peer_max_bytes or len(command) + PDV_BYTES) - PDV_BYTES
-    if room < 1:
+    """Write a command set as P-DATA-TF PDUs, none longer than the peer takes (0: no limit).
+
+    Fragments have an even length, as every encoded command set has (PS3.8 9.3.1). Raises
+    ProtocolFault when the peer's maximum leaves room for nothing.
+    """
+    room = (peer_max_bytes or len(command) + len(command) % 2 + PDV_BYTES) - PDV_BYTES
+    room -= room % 2
+    if room < 2:
         raise ProtocolFault(f"a maximum length of {peer_max_bytes} leaves room for nothing")
     out = bytearray()
     for start in range(0, len(command), room):

@@ -27,6 +27,11 @@ def is_storable(uid: str) -> bool:
     return 0 < len(uid) <= 64 and re.fullmatch(r"[0-9A-Za-z._-]+", uid) is not None
 
 
+def told(uid: str) -> str:
+    """Give a UID that somebody sent as it may stand in a log: what is none may be a name (P6)."""
+    return uid if is_storable(uid) else "no UID"
+
+
 def from_digest(digest: bytes) -> str:
     """Make a "2.25." UID of 16 bytes of digest or more: a version 8 UUID (RFC 9562 5.8)."""
     if len(digest) < 16:

@@ -5,6 +5,7 @@ The process-wide switches of pynetdicom are set here and nowhere else in the fro
 
 import logging
 import socket
+import time
 import warnings
 from collections.abc import Sequence
 from socketserver import BaseServer
@@ -25,6 +26,8 @@ from node.transport import Plain, Secure, Transport
 
 ACSE_TIMEOUT_S: Final = 30.0
 """ARTIM (PS3.8 9.1.5): a connection that asks for no association is closed after so long."""
+REFUSED_EVERY_S: Final = 10.0
+"""One line in so long tells of the connections that were refused, with their number."""
 
 log = structlog.get_logger()
 
@@ -32,11 +35,11 @@ log = structlog.get_logger()
 class Attendant(Protocol):
     """Who takes care of connections."""
 
-    def has_room(self) -> bool:
-        """Whether one more connection may be made."""
+    def refusal(self, address: str) -> str:
+        """Say why no connection may be made from an address; "" when one may."""
 
     def attend(self, association: Association, transport: Transport, address: str) -> None:
-        """Prepare an association whose threads have not started yet."""
+        """Prepare an association and start it. Raises RuntimeError when there is no thread."""
 
 
 class Acceptor(AssociationServer):
@@ -63,6 +66,7 @@ class Acceptor(AssociationServer):
         self.attendant = attendant
         self.credentials = credentials
         self._timeout_s = node.idle_timeout_s
+        self._refused = Rarely(REFUSED_EVERY_S)
         super().__init__(
             _entity(node),
             (node.host, port),
@@ -80,10 +84,11 @@ class Acceptor(AssociationServer):
     def verify_request(self, request: object, client_address: object) -> bool:
         """Refuse a connection before it costs a thread."""
         del request
-        if self.attendant.has_room():
-            return True
-        log.warning("connection refused", address=str(client_address), words="too many connections")
-        return False
+        address = str(cast("tuple[str, int]", client_address)[0])
+        words = self.attendant.refusal(address)
+        if words and (count := self._refused.count(time.monotonic())):
+            log.warning("connection refused", address=address, words=words, count=count)
+        return not words
 
     def transport(self, connection: socket.socket) -> Transport:
         """Give a new connection what this port asks of it."""
@@ -105,6 +110,23 @@ class Acceptor(AssociationServer):
         self.server_close()
 
 
+class Rarely:
+    """Counts what may come in floods, and says when a line about it is due."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._told_s = float("-inf")
+        self._count = 0
+
+    def count(self, now_s: float) -> int:
+        """Count one more; returns how many since the last line where one is due, otherwise 0."""
+        self._count += 1
+        if now_s - self._told_s < self._every_s:
+            return 0
+        self._told_s, count, self._count = now_s, self._count, 0
+        return count
+
+
 class _Connection(RequestHandler):
     """Starts the association of one connection."""
 
@@ -123,9 +145,12 @@ class _Connection(RequestHandler):
             return
         # What pynetdicom's state machine sends goes the same way as what the lane sends.
         self.request = cast("socket.socket", transport)
-        association = self._create_association()
-        self.server.attendant.attend(association, transport, str(self.client_address[0]))
-        association.start()
+        try:
+            association = self._create_association()
+            self.server.attendant.attend(association, transport, str(self.client_address[0]))
+        except BaseException:
+            transport.close()  # under TLS, socketserver knows only the socket that was wrapped
+            raise
 
 
 class _Shared(list[PresentationContext]):

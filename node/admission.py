@@ -79,6 +79,7 @@ class Cause(StrEnum):
     TOO_MANY = "too many associations"
     TOO_MANY_OF_CALLER = "too many associations of the caller"
     DISK = "disk short of room"
+    UNKNOWN_VERSION = "protocol version not supported"
     BUG = "the node failed"
 
 
@@ -113,6 +114,21 @@ def decide(request: AssociationRequest, settings: Settings) -> Verdict:
         if verdict is not None:
             return verdict
     return Accept()
+
+
+def unknown_version(version: int) -> Reject:
+    """Say why a caller's protocol version cannot be served; no other judgement comes first.
+
+    pynetdicom gives this answer before it asks anybody (PS3.8 Table 9-10, AE-6).
+    """
+    return Reject(
+        Result.PERMANENT,
+        Source.ACSE,
+        2,
+        f"protocol version 0x{version:04X} does not include version 1, the only one there is",
+        "ask the sender's vendor: bit 0 of the field must be set (PS3.8 9.3.2)",
+        Cause.UNKNOWN_VERSION,
+    )
 
 
 def may(settings: Settings, calling_ae: str, permission: Permission) -> bool:

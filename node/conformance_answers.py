@@ -62,7 +62,7 @@ STORE: Final = (
     Answered(
         errors.SopClassNotSupported.status,
         "SOP Class not supported",
-        "the SOP Class UID of the command is not the presentation context's",
+        "the SOP Class UID of the command is not the presentation context's, or no storage class",
     ),
     Answered(errors.NotAuthorised.status, "Not authorised", _BEHIND_NEGOTIATION),
     Answered(

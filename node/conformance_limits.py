@@ -10,7 +10,7 @@ from node.acceptor import ACSE_TIMEOUT_S
 from node.conformance_markdown import table
 from node.exchange import IDENTIFIER_LIMIT, PYNETDICOM, PYNETDICOM_PAUSE_S
 from node.lane import LINGER_S
-from node.listener import SILENT_CONNECTIONS
+from node.listener import SILENT_CONNECTIONS, SILENT_OF_ONE_ADDRESS
 from node.services.find import MAX_MATCHES
 from node.watermarks import LONGEST_PAUSE_S
 
@@ -75,6 +75,7 @@ def _associations(settings: Settings) -> Iterator[Row]:
         FIXED,
         str(SILENT_CONNECTIONS),
     )
+    yield "The same of one address", FIXED, str(SILENT_OF_ONE_ADDRESS)
     yield "Maximum PDU length offered", "`[node] max_pdu_bytes`", _bytes(node.max_pdu_bytes)
     yield "A longer P-DATA-TF PDU is borne with", FIXED, f"up to {_bytes(pdu.OVERHEAD_LIMIT)} more"
     yield "Longest A-ASSOCIATE PDU", FIXED, _bytes(pdu.ASSOCIATE_LIMIT)

@@ -63,6 +63,9 @@ class Conversation:
         self.tls_name: str | None = None
         """The name in the client's certificate, which was verified; None without one."""
         self.rejected = False
+        """Whether it was turned away, which is told elsewhere."""
+        self.never_greeted = False
+        """Whether that was before its first PDU: no TLS came about."""
         self._outcome: Outcome | None = None
         self._words = ""
         self._statuses: Counter[int] = Counter()

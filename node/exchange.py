@@ -14,7 +14,8 @@ import structlog
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import P_DATA
 
-from dicom import pdu, status
+from dicom import pdu, status, uid
+from dicom.abort import AbortReason
 from dicom.errors import Fault, ProtocolFault
 from dicom.message import C_STORE_RQ, Assembler, Command, Fragment, store_response
 from node.conversation import AssociationWatcher, Conversation
@@ -132,7 +133,8 @@ class Exchange:
         self._size_bytes += len(fragment.data)
         if command.field != C_STORE_RQ:
             if self._size_bytes > IDENTIFIER_LIMIT:
-                raise ProtocolFault(f"identifier longer than {IDENTIFIER_LIMIT} bytes")
+                words = f"identifier longer than {IDENTIFIER_LIMIT} bytes"
+                raise ProtocolFault(words, AbortReason.NOT_SPECIFIED)
             control = b"\x02" if fragment.is_last else b"\x00"
             self._forward(
                 fragment.context_id, control + bytes(fragment.data), is_last=fragment.is_last
@@ -174,18 +176,25 @@ class Exchange:
 
     def _answer(self, command: Command) -> None:
         """Commit or refuse, then say so: in this order (P1)."""
-        if self._storing is not None:
-            try:
-                self._storing.finish()
-                self._storing = None
-            except Exception as fault:  # noqa: BLE001  (a Fault, or a bug: both have an answer)
-                self._refuse(fault)
-        code, words = self._refusal or (status.SUCCESS, "")
+        code, words = self._outcome()
         self._note(command, code, words)
         response = store_response(command, code, words)
         if self._is_pynetdicom:
             time.sleep(PYNETDICOM_PAUSE_S)
         self._send(pdu.command_pdus(command.context_id, response, self._peer_max_bytes))
+
+    def _outcome(self) -> tuple[int, str]:
+        """Commit what was received; returns the status that the peer hears, and why."""
+        if self._storing is not None:
+            try:
+                self._storing.finish()
+            except Exception as fault:  # noqa: BLE001  (a Fault, or a bug: both have an answer)
+                self._refuse(fault)
+            else:
+                self._storing = None
+                return status.SUCCESS, ""
+        # Nothing was committed: whatever brought us here, it is no success.
+        return self._refusal or (status.PROCESSING_FAILURE, "nothing was stored")
 
     @cached_property
     def _peer_max_bytes(self) -> int:
@@ -213,8 +222,8 @@ class Exchange:
                 "object refused",
                 association=facts.id,
                 calling_ae=facts.calling_ae,
-                sop_class=command.sop_class_uid,
-                sop_instance=command.sop_instance_uid,
+                sop_class=uid.told(command.sop_class_uid),
+                sop_instance=uid.told(command.sop_instance_uid),
                 status=f"0x{code:04X}",
                 words=words,
             )

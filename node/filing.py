@@ -23,6 +23,8 @@ PATIENCE_S = 0.5
 the interpreter, and a burst is better received first and filed then."""
 BETWEEN_S = 0.01
 """Objects of a burst follow one another more closely than this."""
+TROUBLE_S = 1.0
+"""So long the loop waits after a fault before it tries the same again."""
 LEASE_S = 60.0
 """An intake takes milliseconds; its lease only matters if the front dies within them."""
 
@@ -61,6 +63,10 @@ class Filing:
         self.trouble = ""
         """Why the loop cannot go on at the moment; "" when all is well."""
 
+    def beat(self) -> None:
+        """Show that the loop comes around, or waits for something that ends by itself."""
+        self.beat_at = time.monotonic()
+
     def start(self) -> None:
         """Start the loop."""
         self._thread.start()
@@ -85,15 +91,19 @@ class Filing:
             try:
                 self._round()
                 self.trouble = ""
+                if not last_round and not self._follower.index_is_behind():
+                    self._spool.wait(PAUSE_S)
             except Fault as fault:
                 self.trouble = f"{fault.code}: {fault}"
                 log.error("filing stands", fault=fault.code, words=str(fault))
-                self._stopping.wait(1.0)
-            self.beat_at = time.monotonic()
+                self._stopping.wait(TROUBLE_S)
+            except Exception as bug:  # nothing is filed any more if this loop ends
+                self.trouble = f"bug: {type(bug).__name__}, see the node's log"
+                log.error("filing stands", exc_info=bug)
+                self._stopping.wait(TROUBLE_S)
+            self.beat()
             if last_round:
                 return
-            if not self._follower.index_is_behind():
-                self._spool.wait(PAUSE_S)
 
     def _let_the_door_go_first(self) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -117,7 +127,7 @@ class Filing:
         moved = False
         while self._follower.step() is not None:
             moved = True
-            self.beat_at = time.monotonic()
+            self.beat()
         now = time.time()
         settled = self._settler.step(now, closed)
         refiled = self._file_again(now)
@@ -142,5 +152,9 @@ class Filing:
             self._follower.file_again(job.spec.target, job.spec.digest)
         except Fault as fault:
             self._ledger.jobs.hold(job, fault.code, str(fault), now)
+        except Exception as bug:  # a bug about this object holds this one, not all
+            log.error("intake failed", job=job.id, exc_info=bug)
+            words = f"{type(bug).__name__}, see the node's log"
+            self._ledger.jobs.hold(job, "bug", words, now)
         else:
             self._ledger.jobs.finish(job, now, words="filed")

@@ -9,14 +9,18 @@ the association's own upper layer thread, so nothing else writes to the connecti
 
 import contextlib
 import queue
+import threading
 import time
 import traceback
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
 
 from dicom import pdu
+from dicom.abort import FROM_PROVIDER, AbortReason
 from dicom.errors import ProtocolFault
 from node.conversation import AssociationWatcher, Conversation, Outcome
 from node.exchange import Exchange
@@ -53,7 +57,12 @@ class Lane:
         *,
         max_pdu_bytes: int,
         timeout_s: float,
+        on_unknown_version: Callable[[int, str, str], object] = lambda *_: None,
     ) -> None:
+        """`on_unknown_version` hears of a request that pynetdicom is about to reject.
+
+        It is told the version, and the calling and called AE title.
+        """
         self._association = association
         assert association.dul.socket is not None  # an acceptor is made with its socket
         self._dul = association.dul
@@ -65,6 +74,12 @@ class Lane:
         self._exchange = Exchange(association, conversation, store, watcher, transport.send)
         largest_bytes = max(max_pdu_bytes + pdu.OVERHEAD_LIMIT, pdu.ASSOCIATE_LIMIT)
         self._inbox = Inbox(transport, largest_bytes + pdu.HEADER_BYTES, timeout_s)
+        self._on_unknown_version = on_unknown_version
+        self.abort_reason = AbortReason.UNEXPECTED_PDU
+        """What an A-ABORT of pynetdicom's says; by itself it aborts what comes out of turn."""
+        self._users = 2
+        """The upper layer's thread, and the association's."""
+        self._lock = threading.Lock()
         self._is_greeted = False
         self._lingering_until_s: float | None = None
 
@@ -85,6 +100,7 @@ class Lane:
             self._serve()
         except ProtocolFault as fault:
             self._conversation.end(Outcome.ABORTED, str(fault))
+            self.abort_reason = fault.reason
             self._give_up(_INVALID_PDU)
         except PeerGone as gone:
             self._conversation.end(Outcome.LOST, str(gone))
@@ -94,13 +110,29 @@ class Lane:
             where = f"{place.filename}:{place.lineno}"
             log.error("lane failed", fault=type(bug).__name__, where=where)
             self._conversation.end(Outcome.ABORTED, "internal error, see the node's log")
+            self.abort_reason = AbortReason.NOT_SPECIFIED
             self._give_up(_INVALID_PDU)
         return True
 
-    def close(self) -> None:
-        """Drop what was not committed, and the connection. For when the threads have ended."""
-        self._exchange.drop()
-        self._transport.close()
+    def close(self) -> bool:
+        """Leave it, on the association's thread; returns False where the other is still in it."""
+        if self._dul.ident is None:  # its thread was never started
+            self.leave()
+        return self.leave()
+
+    def leave(self) -> bool:
+        """Stop using it. The last of its two threads drops what was not committed, and closes.
+
+        Not sooner: what a thread is committing, and the descriptor that it reads, are its own.
+        Returns whether that was the last.
+        """
+        with self._lock:
+            self._users -= 1
+            is_last = self._users == 0
+        if is_last:
+            self._exchange.drop()
+            self._transport.close()
+        return is_last
 
     def cut(self) -> None:
         """Abort at once, from another thread: whatever the lane waits for, it wakes."""
@@ -129,7 +161,7 @@ class Lane:
 
     def _turn_away(self, failure: Failure) -> None:
         """Tell why there is no connection, and see it off."""
-        self._conversation.rejected = True
+        self._conversation.rejected = self._conversation.never_greeted = True
         self._conversation.end(Outcome.LOST, failure.words)
         tell = log.info if failure.is_common else log.warning
         tell(
@@ -173,7 +205,8 @@ class Lane:
             self._hand_over(header.pdu_type, whole)
             return False
         if self._dul.state_machine.current_state != _ESTABLISHED:
-            raise ProtocolFault("P-DATA outside an established association")
+            words = "P-DATA outside an established association"
+            raise ProtocolFault(words, AbortReason.UNEXPECTED_PDU)
         is_cut = inbox.waiting < whole_bytes and header.length > pdu.PDV_BYTES
         if is_cut and self._exchange.is_storing:
             start = inbox.need(pdu.HEADER_BYTES + pdu.PDV_BYTES)
@@ -212,7 +245,10 @@ class Lane:
             self._exchange.drop()
             self._conversation.end(Outcome.ABORTED, "the peer aborted")
         elif not self._exchange.is_idle:
-            raise ProtocolFault(f"{pdu_type.name} in the middle of a message")
+            words = f"{pdu_type.name} in the middle of a message"
+            raise ProtocolFault(words, AbortReason.UNEXPECTED_PDU)
+        if pdu_type in {pdu.PduType.ASSOCIATE_RQ, pdu.PduType.ASSOCIATE_AC}:
+            pdu.judge_items(whole)
         try:
             decoded, event = self._dul._decode_pdu(whole)  # noqa: SLF001  (the seam of receive.md)
             if pdu_type is pdu.PduType.ASSOCIATE_RQ:
@@ -221,8 +257,23 @@ class Lane:
             raise ProtocolFault(
                 f"{pdu_type.name} cannot be decoded ({type(fault).__name__})"
             ) from fault
+        if isinstance(decoded, A_ASSOCIATE_RQ):
+            self._judge(decoded)
         self._dul._recv_pdu.put(decoded)  # noqa: SLF001  (as above)
         self._dul.event_queue.put(event)
+
+    def _judge(self, request: A_ASSOCIATE_RQ) -> None:
+        """Judge of a request what pynetdicom gets wrong, or cannot bear."""
+        ids = [one.context_id for one in request.presentation_context]
+        if len(set(ids)) < len(ids):
+            raise ProtocolFault("ASSOCIATE_RQ proposes two presentation contexts of one id")
+        version = request.protocol_version
+        if version & pdu.PROTOCOL_VERSION:
+            # pynetdicom compares the whole field, where only this bit is tested (PS3.8 9.3.2).
+            request.protocol_version = pdu.PROTOCOL_VERSION
+            return
+        titles = request.calling_ae_title.strip(), request.called_ae_title.strip()
+        self._on_unknown_version(version, *titles)
 
     def _linger(self) -> bool:
         """Wait for the peer to close, dropping what it still sends (PS3.8 9.2, Sta13)."""
@@ -258,6 +309,14 @@ def install(lane: Lane, association: Association) -> None:
         return False
 
     dul._process_recv_primitive = process_unless_closing  # type: ignore[method-assign]  # noqa: SLF001  (as above)
+    send = dul._send  # noqa: SLF001  (as above)
+
+    def send_with_reason(pdu: Any) -> None:
+        if isinstance(pdu, A_ABORT_RQ) and pdu.source == FROM_PROVIDER:
+            pdu.reason_diagnostic = pdu.reason_diagnostic or lane.abort_reason
+        send(pdu)
+
+    dul._send = send_with_reason  # type: ignore[method-assign]  # noqa: SLF001  (as above)
     dul.daemon = True  # a stuck connection shall not keep the process from ending
     run = dul.run
 
@@ -272,5 +331,6 @@ def install(lane: Lane, association: Association) -> None:
         finally:
             # The association's own thread may wait for a request that cannot come any more.
             dul.to_user_queue.put(None)
+            lane.leave()
 
     dul.run = run_to_the_end  # type: ignore[method-assign]  # the end is certain here

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -30,8 +31,12 @@ from node.watermarks import DiskState
 
 SILENT_CONNECTIONS: Final = 256
 """Connections allowed beside the associations: they cost two threads each until ARTIM."""
+SILENT_OF_ONE_ADDRESS: Final = 64
+"""Those of one address, so that one host alone cannot take the door from all others. A gateway
+that opens many associations at once is silent for milliseconds."""
 GRACE_S: Final = 2.0
 """How long an association that was cut off may take to unwind."""
+_STUCK: Final = "its thread did not come back; the spool's disk may hang"
 
 log = structlog.get_logger()
 
@@ -131,13 +136,24 @@ class Listener:
 
     # -- one connection
 
-    def has_room(self) -> bool:
-        """Whether one more connection may be made, with or without an association."""
+    def refusal(self, address: str) -> str:
+        """Say why no connection may be made from an address; "" when one may."""
+        most = self.settings.node.max_associations + SILENT_CONNECTIONS
         with self._lock:
-            return len(self._connections) < self.settings.node.max_associations + SILENT_CONNECTIONS
+            if len(self._connections) >= most:
+                return "too many connections"
+            silent = sum(
+                1 for one in self._connections if one.facts is None and one.address == address
+            )
+        if silent >= SILENT_OF_ONE_ADDRESS:
+            return "too many connections of this address that ask for no association"
+        return ""
 
     def attend(self, association: Association, transport: Transport, address: str) -> None:
-        """Give a fresh connection its lane, and see it through to its end."""
+        """Give a fresh connection its lane, start its threads, and see it through to its end.
+
+        Raises RuntimeError when there is no thread for it; the connection is then closed.
+        """
         conversation = Conversation(address)
         node = self.settings.node
         lane = Lane(
@@ -148,6 +164,7 @@ class Listener:
             self.watcher,
             max_pdu_bytes=node.max_pdu_bytes,
             timeout_s=node.idle_timeout_s,
+            on_unknown_version=partial(self._reception.on_unknown_version, conversation),
         )
         install(lane, association)
         self._reception.attend(association, conversation)
@@ -165,6 +182,12 @@ class Listener:
         association.run = run_to_the_end  # type: ignore[method-assign]  # the end is certain here
         with self._lock:
             self._connections[conversation] = lane
+        try:
+            association.start()
+        except RuntimeError:
+            lane.close()
+            self._forget(conversation)
+            raise
 
     def _released(self, event: evt.Event, conversation: Conversation) -> None:
         del event
@@ -181,14 +204,18 @@ class Listener:
         if association.dul.is_alive():
             lane.cut()
             association.dul.join(GRACE_S)
-        lane.close()
-        self._reception.see_off(association, conversation)
+        if not lane.close():  # it closes itself as soon as its thread comes back
+            log.error("connection left behind", address=conversation.address, words=_STUCK)
+        self._reception.see_off(conversation)
         ending = conversation.ending()
         if conversation.facts is not None:
             _tell(conversation.facts, ending)
             self.watcher.on_closed(conversation.facts, ending)
         elif not conversation.rejected:
             log.info("no association asked for", address=conversation.address, words=ending.words)
+        self._forget(conversation)
+
+    def _forget(self, conversation: Conversation) -> None:
         with self._empty:
             self._connections.pop(conversation, None)
             self._empty.notify_all()

@@ -2,9 +2,10 @@
 
 Our own lines come from structlog with fixed words and named facts. What libraries say through
 `logging`, `warnings` or an exception nobody caught comes out as where and what kind, never as
-they worded it: their words may quote a dataset.
+they worded it: their words may quote a dataset. Lines are written by node/log_writer.py.
 """
 
+import atexit
 import logging
 import sys
 import threading
@@ -13,10 +14,12 @@ import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Final, Literal, TextIO
+from typing import Any, ClassVar, Final, Literal, TextIO
 from uuid import UUID
 
 import structlog
+
+from node.log_writer import FLUSH_S, LogWriter
 
 Level = Literal["debug", "info", "warning", "error"]
 _Event = MutableMapping[str, Any]
@@ -43,9 +46,12 @@ _PLAIN: Final = (int, float, bool, type(None))
 def configure(level: Level = "info", stream: TextIO | None = None) -> None:
     """Send every line of this process to a stream, standard error by default.
 
-    JSON lines; key=value in colours where the stream is a terminal. May be called again.
+    JSON lines; key=value in colours where the stream is a terminal. May be called again. Whoever
+    logs goes on at once, whatever becomes of the line; what is left is written at the process's
+    end, orderly or by an exception that nobody caught.
     """
     sink = stream or sys.stderr
+    _write_to(sink)
     terminal = sink.isatty()
     render: Any = (
         structlog.dev.ConsoleRenderer(colors=True, timestamp_key="at")
@@ -64,30 +70,41 @@ def configure(level: Level = "info", stream: TextIO | None = None) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
-        logger_factory=lambda *_: _Lines(sink),
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=False,
     )
     _take_over()
 
 
+def flush(timeout_s: float = FLUSH_S) -> bool:
+    """Wait until every line so far is written; False when the log does not take them."""
+    return _Lines.writer is None or _Lines.writer.flush(timeout_s)
+
+
 class _Lines:
-    """Writes whole lines; a log that cannot be written stops nobody from storing objects."""
+    """What structlog calls a logger: hands rendered lines to this process's one writer."""
 
-    _lock = threading.Lock()
-
-    def __init__(self, sink: TextIO) -> None:
-        self._sink = sink
+    writer: ClassVar[LogWriter | None] = None
 
     def msg(self, line: str) -> None:
-        """Write one line in one call, so that processes sharing the stream do not mix."""
-        with self._lock:
-            try:
-                self._sink.write(line + "\n")
-                self._sink.flush()
-            except (OSError, ValueError):  # a full disk, a closed pipe, a closed stream
-                return
+        """Have a line written."""
+        if self.writer is not None:
+            self.writer.put(line)
 
     debug = info = warning = error = critical = exception = msg
+
+
+def _write_to(sink: TextIO) -> None:
+    """Write to a sink from now on; what was logged before goes where it was to go."""
+    if _Lines.writer is None:
+        atexit.register(flush)
+    else:
+        _Lines.writer.close()
+    _Lines.writer = LogWriter(sink, _tell_dropped)
+
+
+def _tell_dropped(count: int) -> None:
+    structlog.get_logger().error("log lines dropped", count=count)
 
 
 def masked(_logger: object, _method: str, event: _Event) -> _Event:

@@ -135,12 +135,14 @@ class Menu:
             context = accepted.get(proposed.context_id or 0)
             if context is None or self._permissions.get(str(context.abstract_syntax)) != "store":
                 continue
-            first = next(one for one in proposed.transfer_syntax if one in TRANSFER_SYNTAXES)
-            context.transfer_syntax = [first]
+            for first in proposed.transfer_syntax:
+                if first in TRANSFER_SYNTAXES:
+                    context.transfer_syntax = [first]
+                    break
 
     def _refused(self, context: PresentationContext, calling_ae: str) -> RefusedContext:
         named = str(context.abstract_syntax)
-        shown = named if uid.is_storable(named) else "no UID"
+        shown = uid.told(named)
         why = _REFUSALS.get(context.result or 0, Refusal.OTHER)
         return RefusedContext(shown, why, self._fix(shown, why, calling_ae))
 

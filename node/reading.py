@@ -14,8 +14,9 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ import structlog
 
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, Fault, StorageFault
+from node.line_pipe import Gone, LinePipe
 from node.logs import configure
 from storage.ledger.arrived import NOWHERE, UNREAD, Arrived, read
 from storage.spool.reader import SpoolReader
@@ -36,17 +38,15 @@ MEMORY_LIMIT_BYTES: Final = 2 << 30
 LINE_RECORDS: Final = 50
 """Answers come in lines of so many: the front's interpreter stands still while it reads one."""
 TIMEOUT_S: Final = 120.0
-"""A batch takes milliseconds, with objects of gigabytes seconds."""
+"""A batch takes milliseconds."""
+SLOWEST_BYTES_PER_S: Final = 50e6
+"""A disk that gives less is as good as hung; an object of 25 GB may take minutes on a slow one."""
 
 _FAULTS: Final[dict[str, type[Fault]]] = {
     kind.code: kind for kind in (CannotUnderstand, DoesNotMatch, Corrupt, NoKey, StorageFault)
 }
 
 log = structlog.get_logger()
-
-
-class _Gone(Exception):  # noqa: N818  (an event, caught in this file)
-    """The child died or hangs."""
 
 
 class ReadingProcess:
@@ -56,28 +56,42 @@ class ReadingProcess:
     """
 
     def __init__(self, root: Path, keys: SpoolKeys = NO_KEYS) -> None:
+        """Start the child. Raises StorageFault when the machine has no room for a process."""
+        self.beat: Callable[[], object] = lambda: None
+        """Called now and then while the child is waited for, which may take minutes."""
         self._keys = keys
         self._command = [sys.executable, "-m", "node.reading", str(root)]
-        self._child: subprocess.Popen[bytes] | None = self._start()
         self._pending: deque[Sequence[Record]] = deque()
+        self._child: subprocess.Popen[bytes] | None = None
+        try:
+            self._start()
+        except Gone:
+            self._end()  # the first batch starts another
 
     def submit(self, records: Sequence[Record]) -> None:
         """Have a batch read."""
         self._pending.append(records)
         try:
             self._ask(records)
-        except _Gone:
+        except (Gone, StorageFault):
             self._end()  # `collect` asks again
 
     def collect(self) -> list[Arrived]:
-        """Wait for the oldest batch that was submitted."""
+        """Wait for the oldest batch that was submitted.
+
+        Raises StorageFault when no child can be started; everything submitted is then forgotten.
+        """
         records = self._pending[0]
         try:
-            if self._child is None:
-                self._ask_all()
-            arrived = self._answer(records)
-        except _Gone:
-            arrived = self._one_by_one(records)
+            try:
+                if self._child is None:
+                    self._ask_all()
+                arrived = self._answer(records)
+            except Gone:
+                arrived = self._one_by_one(records)
+        except BaseException:
+            self.forget()
+            raise
         self._pending.popleft()
         return arrived
 
@@ -98,7 +112,7 @@ class ReadingProcess:
             try:
                 self._ask([record])
                 out += self._answer([record])
-            except _Gone:
+            except Gone:
                 self._end()
                 uid = record.arrival.sop_instance_uid
                 log.error("reading died", sop_instance=uid, segment=record.location.segment)
@@ -109,36 +123,37 @@ class ReadingProcess:
 
     def _ask(self, records: Sequence[Record]) -> None:
         if self._child is None:
-            self._child = self._start()
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(_request(records))
-            self._child.stdin.flush()
-        except OSError as fault:
-            raise _Gone from fault
+            self._start()
+        self._pipe.send(_request(records), TIMEOUT_S)
 
     def _answer(self, records: Sequence[Record]) -> list[Arrived]:
-        child = self._child
-        assert child is not None
-        assert child.stdout is not None
         found: list[Any] = []
-        patience = threading.Timer(TIMEOUT_S, child.kill)
-        patience.start()
-        try:
-            while len(found) < len(records):
-                line = child.stdout.readline()
-                if not line.endswith(b"\n"):
-                    raise _Gone
+        deadline_s = time.monotonic() + patience_s(records)
+        while len(found) < len(records):
+            line = self._pipe.receive(deadline_s)
+            try:
                 found += json.loads(line)
-        finally:
-            patience.cancel()
+            except ValueError as fault:
+                raise Gone from fault
+        if len(found) != len(records):
+            raise Gone
         return [_arrived(*pair) for pair in zip(records, found, strict=True)]
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert child.stdin is not None
-        child.stdin.write(_keys_line(self._keys))  # goes out with the first batch
-        return child
+    def _start(self) -> None:
+        try:
+            self._child = subprocess.Popen(
+                self._command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        except OSError as fault:
+            raise StorageFault(
+                f"no process can be started to read objects: {fault.strerror}; look at the"
+                " machine's memory and its limit of processes"
+            ) from fault
+        self._pipe = LinePipe(self._child, self._show_life)
+        self._pipe.send(_keys_line(self._keys), TIMEOUT_S)
+
+    def _show_life(self) -> None:
+        self.beat()
 
     def _end(self) -> None:
         child, self._child = self._child, None
@@ -148,10 +163,12 @@ class ReadingProcess:
         child.wait()
         for pipe in (child.stdin, child.stdout):
             assert pipe is not None
-            try:
-                pipe.close()
-            except BrokenPipeError:
-                continue  # what it did not read is asked again
+            pipe.close()
+
+
+def patience_s(records: Sequence[Record]) -> float:
+    """Say how long a batch may take to be read, by its bytes."""
+    return TIMEOUT_S + sum(one.location.length for one in records) / SLOWEST_BYTES_PER_S
 
 
 def _keys_line(keys: SpoolKeys) -> bytes:

@@ -25,6 +25,7 @@ from node.admission import (
     Verdict,
     decide,
     permitted,
+    unknown_version,
 )
 from node.conversation import AssociationWatcher, Conversation
 from node.negotiation import DoorWatcher, Menu, told
@@ -63,15 +64,22 @@ class Reception:
         association.bind(evt.EVT_ACCEPTED, self._accepted, [conversation])
         association.bind(evt.EVT_ACSE_RECV, self._leaves, [conversation])
 
-    def see_off(self, association: Association, conversation: Conversation) -> None:
+    def see_off(self, conversation: Conversation) -> None:
         """Take a connection back that has ended, however it ended."""
         self.seats.free(conversation)
-        asked = association.requestor.primitive is not None
-        if conversation.rejected and not asked:  # the lane turned it away before its first PDU
+        if conversation.never_greeted:
             words = conversation.ending().words
             for watcher in self._door_watchers:
                 with _guarded():
                     watcher.on_failed_handshake(addresses.normal(conversation.address), words)
+
+    def on_unknown_version(
+        self, conversation: Conversation, version: int, calling_ae: str, called_ae: str
+    ) -> None:
+        """Tell of a caller whom pynetdicom is about to reject for its protocol version."""
+        address = addresses.normal(conversation.address)
+        request = AssociationRequest(calling_ae, called_ae, address, 0, id=self._new_id())
+        self._tell(conversation, request, unknown_version(version))
 
     def _requested(self, event: evt.Event, conversation: Conversation) -> None:
         """Admit or reject; pynetdicom goes on to negotiate unless rejected."""
@@ -133,6 +141,14 @@ class Reception:
         request: AssociationRequest,
         verdict: Reject,
     ) -> None:
+        self._tell(conversation, request, verdict)
+        association.acse.send_reject(int(verdict.result), int(verdict.source), verdict.reason)
+        association.is_rejected = True
+        association.kill()  # waits until the rejection is out; the connection is closed after that
+
+    def _tell(
+        self, conversation: Conversation, request: AssociationRequest, verdict: Reject
+    ) -> None:
         log.warning(
             "association rejected",
             association=request.id,
@@ -147,9 +163,6 @@ class Reception:
         )
         self._watcher.on_rejected(request, verdict)
         conversation.rejected = True
-        association.acse.send_reject(int(verdict.result), int(verdict.source), verdict.reason)
-        association.is_rejected = True
-        association.kill()  # waits until the rejection is out; the connection is closed after that
 
     def _accepted(self, event: evt.Event, conversation: Conversation) -> None:
         """Tell what came of the contexts; the answer is on its way already."""

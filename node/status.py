@@ -36,9 +36,10 @@ class Status:
     clock: Callable[[], float] = time.time
 
     def is_alive(self) -> bool:
-        """Whether the front's loops come around."""
+        """Whether the front's loops come around, and none of its threads has ended."""
         fresh = time.monotonic() - self.filing.beat_at < HUNG_AFTER_S
-        return self.filing.is_alive() and fresh and self.listener.is_alive
+        threads = self.filing.is_alive() and self.supervisor.is_alive()
+        return threads and fresh and self.listener.is_alive
 
     def checks(self) -> Mapping[str, Callable[[], Check]]:
         """Give what /readyz asks: whether new work may be sent here."""

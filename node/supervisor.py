@@ -10,9 +10,14 @@ from pathlib import Path
 
 import structlog
 
+from dicom.errors import Fault
+
 CALM_S = 30.0
 """A worker that lived so long is restarted at once; one that did not waits a little longer."""
 LONGEST_PAUSE_S = 10.0
+LOOK_EVERY_S = 0.1
+TROUBLE_S = 1.0
+"""So long the watch waits when it could not do what is due, before it tries again."""
 
 log = structlog.get_logger()
 
@@ -23,6 +28,8 @@ class Worker:
     def __init__(self, command: list[str]) -> None:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        self.is_mourned = False
+        """Whether its death is in the log."""
 
     @property
     def owner(self) -> str:
@@ -57,6 +64,9 @@ class Supervisor:
         ]  # fmt: skip
         self._count = count
         self._lost = lost
+        self._owed: list[str] = []
+        """Workers that are gone, and whose jobs the ledger has not taken back yet."""
+        self._pause_s = 0.2
         self._workers: list[Worker] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -79,8 +89,15 @@ class Supervisor:
         with self._lock:
             return [worker.process.pid for worker in self._workers]
 
+    def is_alive(self) -> bool:
+        """Whether the thread runs that watches the workers."""
+        return self._thread.is_alive()
+
     def stop(self, timeout_s: float) -> None:
-        """End the workers: politely, then, those that do not come to an end, by force."""
+        """End the workers: politely, then, those that do not come to an end, by force.
+
+        Jobs that could not be given back are when their leases end.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -94,20 +111,50 @@ class Supervisor:
                 log.warning("worker killed", pid=worker.process.pid)
                 worker.process.kill()
                 worker.process.wait()
-                self._lost(worker.owner)
+                self._owed.append(worker.owner)
+        self._attempt(self._give_back)
 
     def _watch(self) -> None:
-        pause_s = 0.2
-        while not self._stopping.wait(0.1):
-            for place, worker in enumerate(self._workers):
-                if worker.process.poll() is None:
-                    continue
-                log.warning("worker died", pid=worker.process.pid, code=worker.process.returncode)
-                worker.hang_up()
-                self._lost(worker.owner)
-                calm = time.monotonic() - worker.started_at > CALM_S
-                pause_s = 0.2 if calm else min(pause_s * 2, LONGEST_PAUSE_S)
-                if self._stopping.wait(pause_s):
-                    return
-                with self._lock:
-                    self._workers[place] = Worker(self._command)
+        while not self._stopping.wait(LOOK_EVERY_S):
+            # One by one: a ledger that cannot be written costs no worker its successor.
+            done = [self._attempt(step) for step in (self._give_back, self._replace)]
+            if not all(done):
+                self._stopping.wait(TROUBLE_S)
+
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        """Take a step; returns whether it succeeded. What it left undone is tried again."""
+        try:
+            step()
+        except Fault as fault:
+            log.error("workers not looked after", fault=fault.code, words=str(fault))
+        except Exception as bug:  # no worker is restarted any more if the watch ends
+            log.error("workers not looked after", exc_info=bug)
+        else:
+            return True
+        return False
+
+    def _give_back(self) -> None:
+        while self._owed:
+            self._lost(self._owed[0])
+            del self._owed[0]
+
+    def _replace(self) -> None:
+        """Put a new worker in the place of each that died."""
+        for place, worker in enumerate(self._workers):
+            if worker.process.poll() is None:
+                continue
+            if not worker.is_mourned:
+                self._mourn(worker)
+            if self._stopping.wait(self._pause_s):
+                return
+            with self._lock:
+                self._workers[place] = Worker(self._command)
+
+    def _mourn(self, worker: Worker) -> None:
+        worker.is_mourned = True
+        log.warning("worker died", pid=worker.process.pid, code=worker.process.returncode)
+        worker.hang_up()
+        self._owed.append(worker.owner)
+        self._attempt(self._give_back)
+        calm = time.monotonic() - worker.started_at > CALM_S
+        self._pause_s = 0.2 if calm else min(self._pause_s * 2, LONGEST_PAUSE_S)

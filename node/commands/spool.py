@@ -56,7 +56,8 @@ def verify(config_file: Path, *, as_json: bool) -> None:
 
     Exit status 0: every object is as it was received. 1: some are not, or a segment that the
     ledger knows is missing or too short; each is named. Restore those segments from a backup, or
-    ask the senders for the objects again.
+    ask the senders for the objects again. What a recovery cut from the end of a segment and put
+    aside is named as well, and changes nothing about the status.
 
     \b
     Example:
@@ -65,6 +66,7 @@ def verify(config_file: Path, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+    from storage.spool.recover import TORN
     from storage.spool.survey import survey
 
     root = _root(config_file)
@@ -88,6 +90,12 @@ def verify(config_file: Path, *, as_json: bool) -> None:
     ]
     for name, words in damage:
         click.echo(f"segment {name}: {words}", err=True)
+    for torn in sorted(root.glob(f"*{TORN}")):
+        click.echo(
+            f"{torn.name}: {torn.stat().st_size} bytes that a recovery cut from the segment's end;"
+            " if no sender misses an object of that moment, delete the file",
+            err=True,
+        )
     records = sum(one.records for one in found)
     size_mb = sum(one.size_bytes for one in found) / 1e6
     click.echo(

@@ -140,6 +140,7 @@ class StoreService:
         self._receiver = receiver
         self._settings = settings
         self._contexts = tuple(contexts)
+        self._classes = frozenset(str(one.abstract_syntax) for one in contexts)
         self._clock = clock
         self._brake = brake or NoBrake()
 
@@ -159,6 +160,8 @@ class StoreService:
             raise NotAuthorised(f'[peers.{association.calling_ae}] lacks may = ["store"]')
         if command.sop_class_uid != context.abstract_syntax:
             raise SopClassNotSupported("SOP Class UID is not the presentation context's")
+        if command.sop_class_uid not in self._classes:
+            raise SopClassNotSupported("SOP Class UID is no storage class")
         if not uid.is_storable(command.sop_instance_uid):
             raise InvalidSopInstance("SOP Instance UID is empty or no UID")
         if not command.has_dataset:

@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dicom import head, part10
+from dicom import head
 from dicom.entity import Instance, SeriesKey
 from dicom.errors import CannotUnderstand, DoesNotMatch, Fault
+from dicom.meta import own_dataset_offset
 from dicom.uid import is_storable
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 
 NOWHERE = SeriesKey("", "")
 UNREAD = ""
-"""The digest of an object whose bytes could not be read when it was filed."""
+"""The digest of an object whose bytes could not be read; the ledger marks it by its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,14 @@ def read_head(reader: SpoolReader, instance: Instance) -> Arrived:
 
 
 def _texts(reader: SpoolReader, instance: Instance) -> head.Texts:
-    whole = reader.view(instance.location)
-    dataset = whole[len(part10.file_meta(instance.arrival)) :]
-    syntax = instance.arrival.transfer_syntax_uid
-    return head.read(dataset, syntax, lambda: reader.open(instance.location))
+    syntax, place = instance.arrival.transfer_syntax_uid, instance.location
+    whole = reader.mapped(place)
+    if whole is None:  # sealed: opened piece by piece, for it may be larger than memory
+        with reader.open(place) as stream:
+            return head.read_file(stream, syntax)
+    # Another version may have written another file meta than this one would.
+    dataset = whole[own_dataset_offset(whole) :]
+    return head.read(dataset, syntax, lambda: reader.open(place))
 
 
 def file_key(sop_instance_uid: str, texts: Mapping[str, str]) -> SeriesKey:

@@ -13,8 +13,8 @@ import structlog
 
 from dicom.errors import Fault
 from storage.index.database import Entry, Index
-from storage.ledger.arrived import UNREAD, Arrived, Readings, read, read_head
-from storage.ledger.intake import Conflict, Intake, Tally
+from storage.ledger.arrived import Arrived, Readings, read, read_head
+from storage.ledger.intake import Conflict, Intake, Tally, is_read
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.spool import Spool
@@ -22,8 +22,9 @@ from storage.spool.spool import Spool
 BATCH = 1000
 BATCH_BYTES = 256 << 20
 """A batch of large objects ends earlier: its facts wait until the last of it is read."""
-MOST_LAG = 100_000
-"""Counting goes no further: so many unfiled records are alarming enough."""
+MOST_LAG = 10_000
+"""Counting goes no further: so many unfiled records are alarming enough, and every look at the
+metrics counts anew."""
 
 log = structlog.get_logger()
 
@@ -65,7 +66,10 @@ class Follower:
         batch = self._take(self._index.position())
         if batch:
             self._readings.submit(batch)
-            self._index.add(_entries(self._readings.collect()), _reached(batch))
+            entries = _entries(self._readings.collect())
+            self._index.add(entries, _reached(batch))
+            if len(entries) < len(batch):
+                log.warning("objects not indexed", records=len(batch) - len(entries))
         else:
             self._behind = False
         return len(batch)
@@ -112,20 +116,21 @@ class Follower:
 
     def lag_records(self) -> int:
         """Count the committed records that are not filed yet, up to a bound; from any thread."""
-        return sum(1 for _ in islice(self._spool.records(dict(self._position)), MOST_LAG))
+        return self._spool.count(dict(self._position), MOST_LAG)
 
     def file_again(self, sop_instance_uid: str, digest: str) -> None:
         """Try once more to file an object that was held. Raises the Fault that still holds it."""
         instance, conflict = self._intake.find(sop_instance_uid, digest)
         if conflict:
             raise Conflict
-        if digest == UNREAD:
+        if not is_read(instance.digest):
             arrived = read(self._reader, self._reader.record_at(instance.location))
         else:
             arrived = read_head(self._reader, instance)
         if arrived.fault is not None:
             raise arrived.fault
-        self._intake.refile(arrived, digest)
+        self._intake.refile(arrived, instance.digest)
+        # Its record lies behind the index's position: nothing but another try brings it in.
         self._index.add(_entries([arrived]), {})
 
     def _take(self, after: Mapping[str, int]) -> list[Record]:

@@ -5,7 +5,7 @@ What cannot be filed is kept as well, with a held job so that a person sees it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Final
 
 from sqlalchemy import Connection, Row, and_, delete, select, update
@@ -14,13 +14,25 @@ from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import Corrupt, ServiceFault
 from routing.job import Kind, NewJob, State
 from storage.ledger import events, jobs
-from storage.ledger.arrived import UNREAD, Arrived
+from storage.ledger.arrived import NOWHERE, UNREAD, Arrived
 from storage.ledger.database import Database
 from storage.ledger.schema import instances, positions, series
 
 MODALITY_LIMIT: Final = 16
 """A CS is no longer (PS3.5 Table 6.2-1); what is comes from a sender that made it up."""
+UNREAD_PREFIX: Final = "unread:"
+"""Where a digest should stand, an object that could not be read has its place in the spool: two
+such objects of one UID may differ."""
 _OF_ARRIVAL: Final = tuple(one.name for one in fields(Arrival))
+
+
+def is_read(digest: str) -> bool:
+    """Whether what the ledger knows an object by is the digest of its bytes."""
+    return digest != UNREAD and not digest.startswith(UNREAD_PREFIX)
+
+
+def _mark(location: Location) -> str:
+    return f"{UNREAD_PREFIX}{location.segment}:{location.offset}"
 
 
 class Conflict(ServiceFault):
@@ -64,13 +76,13 @@ class Intake:
         with self._database.write() as db:
             known = _known(db, {one.instance.arrival.sop_instance_uid for one in batch})
             rows: list[dict[str, object]] = []
-            for one in batch:
+            for one in map(_marked, batch):
                 uid, digest = one.instance.arrival.sop_instance_uid, one.instance.digest
                 digests = known.setdefault(uid, set())
                 if digest in digests:
                     tally.duplicates += 1
                     continue
-                conflict = bool(digests - {UNREAD})  # what nobody can read stands in no way
+                conflict = any(map(is_read, digests))  # what nobody can read stands in no way
                 digests.add(digest)
                 rows.append(_row(one, conflict=conflict))
                 _account(db, one, tally, now, conflict=conflict)
@@ -81,33 +93,47 @@ class Intake:
         return tally
 
     def find(self, sop_instance_uid: str, digest: str) -> tuple[Instance, bool]:
-        """Give a kept object, and whether it is a conflict. Raises Corrupt when it is unknown."""
-        query = select(instances).where(
-            instances.c.sop_instance_uid == sop_instance_uid, instances.c.digest == digest
-        )
+        """Give a kept object, and whether it is a conflict. Raises Corrupt when it is unknown.
+
+        `digest` is what the ledger knew it by when it was held; if it could not be read then, it
+        may have been filed under its digest since.
+        """
+        query = select(instances).where(instances.c.sop_instance_uid == sop_instance_uid)
         with self._database.read() as db:
-            row = db.execute(query).one_or_none()
-            if row is None:
-                raise Corrupt("the ledger does not know this object")
-            return instance_of(row), row.conflict
+            for row in db.execute(query):
+                instance = instance_of(row)
+                if digest in {instance.digest, _mark(instance.location)}:
+                    return instance, row.conflict
+        raise Corrupt("the ledger does not know this object")
 
     def refile(self, one: Arrived, known_as: str) -> None:
-        """File an object that could not be filed when it arrived.
+        """File an object that could not be filed when it arrived; to do it again does no harm.
 
-        `known_as` is the digest under which the ledger has it: UNREAD where it could not be read.
-        Raises Conflict where another object has come under its UID since.
+        `known_as` is what the ledger has in place of its digest, or that digest. Raises Conflict
+        where another object has come under its UID since.
         """
         uid, digest = one.instance.arrival.sop_instance_uid, one.instance.digest
         this = and_(instances.c.sop_instance_uid == uid, instances.c.digest == known_as)
         with self._database.write() as db:
-            others = _known(db, {uid}).get(uid, set()) - {UNREAD, known_as}
+            others = set(filter(is_read, _known(db, {uid}).get(uid, set()))) - {known_as}
             if digest in others:  # it was sent again meanwhile
                 db.execute(delete(instances).where(this))
                 return
-            if known_as == UNREAD and others:
+            if others and not is_read(known_as):
                 raise Conflict
-            db.execute(update(instances).where(this).values(**asdict(one.key), digest=digest))
-            _grow_series(db, [one])
+            unfiled = and_(this, instances.c.series_instance_uid == NOWHERE.series_instance_uid)
+            filed = db.execute(
+                update(instances).where(unfiled).values(**asdict(one.key), digest=digest)
+            )
+            if filed.rowcount:
+                _grow_series(db, [one])
+
+
+def _marked(one: Arrived) -> Arrived:
+    """Know an object that could not be read by its place."""
+    if one.instance.digest != UNREAD:
+        return one
+    return replace(one, instance=replace(one.instance, digest=_mark(one.instance.location)))
 
 
 def _known(db: Connection, uids: set[str]) -> dict[str, set[str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from dicom.entity import Instance, Location
-from dicom.errors import Corrupt
+from dicom.errors import Corrupt, StorageFault
 from storage.spool.record import Record, checksum_of
 from storage.spool.scan import digest_at, walk
 from storage.spool.sealing import FRAME_BYTES, NO_KEYS, Cipher, SpoolKeys, sealed_bytes
@@ -59,11 +59,20 @@ class SpoolReader:
         return io.BufferedReader(window, BUFFER_BYTES)
 
     def view(self, location: Location) -> memoryview:
+        """Give an Instance's Part 10 bytes, read-only, as `mapped` does.
+
+        A sealed object is opened into memory, all of it. Raises Corrupt as `open` does, and
+        StorageFault where memory does not suffice for that.
+        """
+        whole = self.mapped(location)
+        return self._unsealed(location) if whole is None else whole
+
+    def mapped(self, location: Location) -> memoryview | None:
         """Map an Instance's Part 10 bytes, read-only; the mapping ends with its last view.
 
         Views of one segment share one mapping and one descriptor, so that a Series of thousands
         can be held. Check first with `verify`: a disk that fails under a mapping kills the
-        process. A sealed object is opened into memory, all of it. Raises Corrupt as `open` does.
+        process. None where the object is sealed. Raises Corrupt as `open` does.
         """
         if not location.length:
             return memoryview(b"")
@@ -76,7 +85,7 @@ class SpoolReader:
                     mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
                 self._maps[location.segment] = mapped
         if mapped[location.offset - 1] != PLAIN_END:
-            return self._unsealed(location)
+            return None
         return memoryview(mapped)[location.offset : end]
 
     def identify(self, record: Record) -> Instance:
@@ -134,7 +143,7 @@ class SpoolReader:
         with self._opened(location) as (fd, cipher):
             if cipher is None:
                 raise Corrupt(f"{where(location)}: no object begins there")
-            whole = mmap.mmap(-1, location.length)
+            whole = _memory(location)
             for index, frame in enumerate(SealedBody(fd, location, cipher).frames()):
                 whole[index * FRAME_BYTES : index * FRAME_BYTES + len(frame)] = frame
         return memoryview(whole).toreadonly()
@@ -177,6 +186,15 @@ class SpoolReader:
             yield fd, cipher
         finally:
             os.close(fd)
+
+
+def _memory(location: Location) -> mmap.mmap:
+    """Take memory for a sealed object: private, so that the process's own limit counts it."""
+    try:
+        return mmap.mmap(-1, location.length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as fault:
+        words = f"{where(location)}: no memory to open {location.length} bytes"
+        raise StorageFault(words) from fault
 
 
 def _require(fd: int, location: Location, end: int) -> None:

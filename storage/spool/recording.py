@@ -97,15 +97,16 @@ class Recording:
         Raises SpoolFull, and then nothing of it remains.
         """
         self._require_open()
+        # Before the write: whoever abandons meanwhile shall not give the segment to another.
+        self._is_over = True
         try:
             stored = self._finish()
         except OSError as fault:
             self._fail()
             raise full(fault) from fault
-        except SpoolFull:
+        except BaseException:
             self._fail()
             raise
-        self._is_over = True
         self._segment.end = stored.end
         self._release(self._segment, True)
         return stored

@@ -7,6 +7,7 @@ changes again. Places in the log use NAME alone, so that they stay true over sea
 import contextlib
 import errno
 import fcntl
+import mmap
 import os
 import shutil
 import time
@@ -157,7 +158,9 @@ class Segment:
     def buffer(self) -> memoryview:
         """A place to gather small chunks; costs memory only as far as it was ever filled."""
         if self._buffer is None:
-            self._buffer = memoryview(bytearray(BUFFER_BYTES))
+            # A page of it costs memory from its first use on, where a bytearray is all zeroed.
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            self._buffer = memoryview(mmap.mmap(-1, BUFFER_BYTES, flags=flags))
         return self._buffer
 
     def grow(self, until: int) -> None:

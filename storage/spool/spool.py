@@ -115,6 +115,16 @@ class Spool:
         except OSError as fault:
             raise StorageFault(f"the spool cannot be read: {fault.strerror}") from fault
 
+    def count(self, after: Mapping[str, int], most: int) -> int:
+        """Count the committed records behind the given end per segment, up to a bound.
+
+        From any thread: whoever follows notices nothing. Raises StorageFault when the disk fails.
+        """
+        try:
+            return self._publication.count(after, most)
+        except OSError as fault:
+            raise StorageFault(f"the spool cannot be read: {fault.strerror}") from fault
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for a record that was committed since `records` was last asked; False if none.
 

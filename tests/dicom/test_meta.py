@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 
+from dicom.entity import Arrival
 from dicom.errors import CannotUnderstand
-from dicom.meta import read_meta
+from dicom.meta import OWN_START_BYTES, own_dataset_offset, read_meta
+from dicom.part10 import file_meta
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 
@@ -46,3 +48,17 @@ def test_no_bytes_break_it(content):
             assert read_meta(file).dataset_offset <= len(file)
         except CannotUnderstand:
             continue
+
+
+@pytest.mark.parametrize("begins", [b"\x08\0", b"\2\0\x10\0UI\4\x001.2\0", b"\2\0\0\0\4\0\0\0"])
+def test_our_own_meta_ends_where_we_ended_it(begins):
+    """A dataset that begins as a file meta would is not taken for more of it."""
+    told = Arrival("1.2.3", "1.2.3.4", "1.2.840.10008.1.2.1", "", "", "", "", 0.0)
+    meta = file_meta(told)
+    assert own_dataset_offset(meta + begins) == len(meta)
+    assert own_dataset_offset(memoryview(meta)[:OWN_START_BYTES]) == len(meta)
+    for length in (0, 131, OWN_START_BYTES - 1):
+        with pytest.raises(CannotUnderstand):
+            own_dataset_offset(meta[:length])
+    with pytest.raises(CannotUnderstand, match="no file of this node"):
+        own_dataset_offset((FILES / "no_meta_group_length.dcm").read_bytes())

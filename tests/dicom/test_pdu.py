@@ -1,5 +1,6 @@
 """PDUs: lengths are judged before anything is read, and PDVs are walked without a copy."""
 
+import contextlib
 import struct
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_lone_value_is_known_by_its_header(some):
         assert lone == (context_id, control, b"")
 
 
-@given(command=st.binary(min_size=1, max_size=300), limit=st.integers(7, 400) | st.just(0))
+@given(command=st.binary(min_size=1, max_size=300), limit=st.integers(8, 400) | st.just(0))
 def test_commands_are_cut_to_what_the_peer_takes(command, limit):
     """No PDU is longer than the limit; together they hold the command; only the last says so."""
     out = pdu.command_pdus(3, command, limit)
@@ -137,7 +138,62 @@ def test_commands_are_cut_to_what_the_peer_takes(command, limit):
 def test_no_room_for_a_byte_is_a_fault():
     """A peer that takes no PDV at all cannot be answered."""
     with pytest.raises(ProtocolFault, match="leaves room for nothing"):
-        pdu.command_pdus(1, b"x", 6)
+        pdu.command_pdus(1, b"x", 7)
+
+
+@pytest.mark.parametrize("limit", [0, 8, 9, 31])
+def test_command_fragments_have_even_lengths(limit):
+    """An odd maximum length makes no odd fragment of an even command set (PS3.8 9.3.1)."""
+    out = pdu.command_pdus(3, bytes(100), limit)
+    lengths = []
+    while out:
+        (length,) = struct.unpack_from(">xxL", out)
+        lengths += [len(one.data) for one in pdu.pdvs(memoryview(out)[6 : 6 + length])]
+        out = out[6 + length :]
+    assert sum(lengths) == 100
+    assert not any(length % 2 for length in lengths)
+
+
+def item(kind: int, content: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(content)) + content
+
+
+def request(contexts=(), user=b"", others=b""):
+    """Write an A-ASSOCIATE-RQ with so many transfer syntaxes in each context."""
+    body = bytes(68) + item(0x10, b"1.2.840.10008.3.1.1.1") + others
+    for number, syntaxes in enumerate(contexts):
+        inside = b"".join(item(0x40, b"1.%d" % one) for one in range(syntaxes))
+        body += item(0x20, bytes([2 * number % 256 + 1, 0, 0, 0]) + item(0x30, b"1.2") + inside)
+    body += item(0x50, item(0x51, bytes(4)) + user)
+    return struct.pack(">BxL", 1, len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("whole", "words"),
+    [
+        (request([6609] * 15), "syntaxes in one presentation context"),
+        (request([1, 101]), "102 syntaxes in one presentation context"),
+        (request([1] * 129), "129 presentation contexts"),
+        (request([1], user=item(0x56, b"") * 512), "513 items of user information"),
+        (request([1], others=item(0x10, b"1.2") * 3), "5 items that are no presentation contexts"),
+        (request([1], others=item(0, b"") * 9000), "no presentation contexts"),
+    ],
+)
+def test_more_items_than_honest_peers_write(whole, words):
+    """A request of a hundred thousand items is refused without decoding one of them."""
+    assert len(whole) < 1 << 20
+    with pytest.raises(ProtocolFault, match=words):
+        pdu.judge_items(whole)
+
+
+@given(cut=st.integers(0, 400), place=st.integers(0, 400), byte=st.integers(0, 255))
+def test_items_are_counted_whatever_the_lengths_say(cut, place, byte):
+    """As many contexts and syntaxes as the standard allows pass, cut or damaged ones do no harm."""
+    pdu.judge_items(request([100] * 128, user=item(0x54, b"") * 128))
+    damaged = bytearray(request([3, 2, 1]))
+    damaged[place % len(damaged)] = byte
+    with contextlib.suppress(ProtocolFault):
+        pdu.judge_items(damaged[: len(damaged) - cut])
 
 
 def test_abort_is_read_by_pynetdicom():

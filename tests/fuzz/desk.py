@@ -15,6 +15,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext, build_context
 
 from config.model import Settings
+from dicom.context import storage_contexts
 from dicom.entity import Arrival
 from node.admission import AssociationFacts
 from node.conversation import Conversation, Ending, Watchers
@@ -26,7 +27,7 @@ from tests.fuzz import reference
 CALLER = "SCANNER"
 MAX_PDU = 16384
 TIMEOUT_S = 60
-LONG_AGO_S = 1e-9
+AGES_S = 1e9
 SPARE_READS = 1000
 ROOM_BYTES = 700
 """A small place, so that large fragments go to several."""
@@ -152,13 +153,13 @@ def run(
     """
     memory, stream, conversation = Memory(), Stream(said, end, piece), Conversation("192.0.2.1")
     conversation.facts = AssociationFacts("a", CALLER, "PENUMBRA", "192.0.2.1", 0.0)
-    store = StoreService(memory, SETTINGS, [], lambda: 0.0)
+    store = StoreService(memory, SETTINGS, STORAGE, lambda: 0.0)
     association = established(contexts)
     lane = Lane(
         association, stream, conversation, store, Watchers([]),
         max_pdu_bytes=max_pdu, timeout_s=TIMEOUT_S,
     )  # fmt: skip
-    stream.hush = lambda: setattr(lane._inbox, "_deadline_s", LONG_AGO_S)
+    stream.hush = lambda: setattr(lane._inbox, "_waited_s", AGES_S)
     while lane.step():
         association.dimse.msg_queue.queue.clear()  # as if pynetdicom's reactor had served it
     events = list(association.dul.event_queue.queue)
@@ -168,6 +169,7 @@ def run(
     )
 
 
+STORAGE = storage_contexts()
 SETTINGS = Settings.model_validate({"peers": {CALLER: {"may": ["store"]}}})
 
 

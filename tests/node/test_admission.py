@@ -13,6 +13,7 @@ from node.admission import (
     may,
     permitted,
     table_of,
+    unknown_version,
 )
 from node.watermarks import DiskState
 
@@ -168,6 +169,7 @@ def test_every_cause_but_a_bug_is_a_verdict(make_settings):
         ask("CT1", address="fd00::1", proposes=STORES, disk=DiskState.FULL),
     ]  # fmt: skip
     verdicts = [decide(one, make_settings(peers=CT1)) for one in requests]
+    verdicts.append(unknown_version(2))
     assert [one.cause for one in verdicts] == [one for one in Cause if one is not Cause.BUG]
 
 

@@ -1,6 +1,8 @@
 """The inbox gives the bytes of a connection in order, however they come and are asked for."""
 
 import itertools
+import mmap
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -120,3 +122,53 @@ def test_silence_between_pdus_is_no_fault():
     assert [inbox.arrived(), inbox.arrived()] == [False, False]
     with pytest.raises(Ended):
         inbox.arrived()
+
+
+class SlowDisk(Script):
+    """A quick peer in front of a slow disk: `hang` passes the time between reads."""
+
+    now_s = 0.0
+
+    def hang(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_a_slow_disk_of_ours_is_not_the_peers_fault(monkeypatch: pytest.MonkeyPatch):
+    """What passes between reads while our disk takes its time does not count against the peer."""
+    source = SlowDisk([b"x" * 10] * 20)
+    monkeypatch.setattr("node.inbox.time.monotonic", lambda: source.now_s)
+    inbox = Inbox(source, LARGEST, 60)
+    inbox.begin()
+    for _ in range(10):
+        inbox.need(10)
+        inbox.take(10)
+        source.hang(100)
+        view = memoryview(bytearray(10))
+        assert inbox.fill(view, 0) == 10
+        source.hang(100)
+
+
+def test_a_byte_costs_pages_not_the_whole_buffer():
+    """A connection on which one byte came holds some KB, although its largest PDU is 1 MB."""
+    before_bytes = resident_bytes()
+    inboxes = [Inbox(Script([b"x"]), 1 << 20, 60) for _ in range(100)]
+    for inbox in inboxes:
+        inbox.need(1)
+    assert resident_bytes() - before_bytes < 100 * 100_000
+
+
+def test_a_long_stream_of_small_messages_touches_little():
+    """However much came in all, a rest left at each read, the buffer's far pages stay unused."""
+    before_bytes = resident_bytes()
+    inboxes = [Inbox(Script([b"x" * 64_000] * 100), 1 << 20, 60) for _ in range(30)]
+    for inbox in inboxes:
+        inbox.need(300)
+        for _ in range(6_000):
+            inbox.take(300)
+            inbox.need(1_000)
+    assert resident_bytes() - before_bytes < 30 * 400_000
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory at the moment."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

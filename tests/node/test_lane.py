@@ -3,9 +3,11 @@
 import struct
 
 import pytest
+import structlog
 from pynetdicom import AE
 
 from examples.peers.process import wait_until
+from node.exchange import Exchange
 
 
 def in_pieces(data, size):
@@ -215,3 +217,89 @@ def test_pdus_up_to_the_negotiated_maximum_are_taken(open_door, call, wire, max_
     assert peer.read_response()["status"] == 0
     assert door.datasets() == [data]
     peer.release()
+
+
+@pytest.mark.p6
+@pytest.mark.parametrize("sop_instance", ["DOE^JANE^19700101 " + "x" * 3000, "DOE JANE", ""])
+def test_what_is_no_uid_is_not_logged(door, call, wire, sop_instance):
+    """A name in the place of a UID of the command is refused, and stands in no line of the log."""
+    with structlog.testing.capture_logs() as lines:
+        peer = call()
+        peer.associate()
+        assert peer.store(wire.dataset_of(), sop_instance=sop_instance) == 0x0117
+        peer.release()
+        door.is_quiet()
+    (line,) = [one for one in lines if one["event"] == "object refused"]
+    assert (line["sop_class"], line["sop_instance"]) == (wire.CT, "no UID")
+    assert "DOE" not in str(lines)
+
+
+@pytest.mark.p6
+def test_what_is_no_class_is_not_logged(door, call, wire):
+    """The same of the SOP class."""
+    with structlog.testing.capture_logs() as lines:
+        peer = call()
+        peer.associate()
+        assert peer.store(wire.dataset_of(), sop_class="DOE^JANE") == 0x0122
+        peer.release()
+        door.is_quiet()
+    assert "DOE" not in str(lines)
+    assert "no UID" in str(lines)
+
+
+def test_only_storage_classes_are_stored(door, call, wire):
+    """A C-STORE of Verification, in an accepted context of Verification, is refused: 0x0122."""
+    peer = call()
+    peer.associate((wire.VERIFICATION, wire.IMPLICIT), (wire.CT, wire.IMPLICIT))
+    data = wire.dataset_of(sop_class=wire.VERIFICATION, size_bytes=100)
+    assert peer.store(data, sop_class=wire.VERIFICATION) == 0x0122
+    assert peer.store(wire.dataset_of(), context_id=3) == 0
+    peer.release()
+    assert [one.arrival.sop_class_uid for one in door.stored] == [wire.CT]
+
+
+@pytest.mark.p1
+def test_success_is_said_only_of_what_was_committed(door, call, wire, monkeypatch):
+    """An object that is lost without a refusal, by a bug of ours, is not answered by Success."""
+    begin = Exchange._begin
+
+    def begin_and_lose(self, command):
+        begin(self, command)
+        self.drop()
+
+    monkeypatch.setattr(Exchange, "_begin", begin_and_lose)
+    peer = call()
+    peer.associate()
+    assert peer.store(wire.dataset_of()) == 0x0110
+    assert door.stored == []
+
+
+@pytest.mark.p1
+def test_a_disk_that_hangs_costs_its_neighbours_nothing(door, call, wire, monkeypatch):
+    """A connection that ends while its commit hangs keeps its place until the commit is done."""
+    monkeypatch.setattr("node.listener.GRACE_S", 0.1)
+    peer = call()
+    peer.associate()
+    door.receiver.gate.clear()
+    peer.send(wire.p_data((1, 3, wire.store_rq()), (1, 2, wire.dataset_of())))
+    assert door.receiver.committing.wait(10)
+    ((conversation, lane),) = door.listener._connections.items()
+    association = lane._association
+    with structlog.testing.capture_logs() as lines:
+        # As the association's own thread does at its end, whatever ended it.
+        door.listener._closed(association, conversation, lane)
+        assert not door.connections()
+    assert "connection left behind" in {one["event"] for one in lines}
+    assert door.receiver.abandoned == 0
+    assert lane._transport._socket.fileno() != -1
+    neighbour = call()
+    neighbour.associate()
+    door.receiver.committing.clear()
+    data = wire.dataset_of("1.2.4", size_bytes=500)
+    neighbour.send(wire.p_data((1, 3, wire.store_rq(sop_instance="1.2.4")), (1, 2, data)))
+    assert door.receiver.committing.wait(10)
+    door.receiver.gate.set()
+    assert neighbour.read_response()["status"] == 0
+    wait_until(lambda: lane._transport._socket.fileno() == -1, 10, "the end of the connection")
+    assert sorted(one.arrival.sop_instance_uid for one in door.stored) == ["1.2.3", "1.2.4"]
+    wait_until(lambda: not association.is_alive(), 10, "the end of its threads")

@@ -1,5 +1,6 @@
 """The listener: who is let in, what they are told, and what is known of each association."""
 
+import contextlib
 import re
 import shutil
 import socket
@@ -10,9 +11,12 @@ import time
 import pytest
 import structlog
 from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
 
 from dicom.errors import ConfigFault
 from examples.peers.process import wait_until
+from node.acceptor import Rarely
 from node.listener import Listener
 from node.services.store import StoreService
 
@@ -226,3 +230,72 @@ def test_a_watcher_that_fails_costs_nothing(door, call, wire, monkeypatch):
     peer.associate()
     assert peer.store(wire.dataset_of()) == 0
     peer.release()
+
+
+@pytest.mark.parametrize("which", ["association", "upper layer"])
+def test_a_thread_that_cannot_start_leaves_no_connection(door, call, wire, monkeypatch, which):
+    """While the machine has no thread to give, connections are closed, and none is left behind."""
+    broken = {"association": Association, "upper layer": DULServiceProvider}[which]
+
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    died = []
+    with monkeypatch.context() as machine:
+        machine.setattr("threading.excepthook", died.append)
+        machine.setattr(broken, "start", no_thread)
+        for _ in range(3):
+            assert call().read_to_end() == []
+        door.is_quiet()
+    peer = call()
+    peer.associate()
+    assert peer.store(wire.dataset_of()) == 0
+    peer.release()
+
+
+def test_a_thread_that_cannot_start_leaves_no_tls_socket(open_door, pki, monkeypatch):
+    """Under TLS the wrapped socket is closed too, at once."""
+    door = open_door(tls=pki.tls())
+
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Association, "start", no_thread)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", door.tls_port), 5) as peer:
+            assert peer.recv(1) == b""
+    door.is_quiet()
+
+
+def test_one_address_cannot_take_the_door_from_others(open_door, call, wire, monkeypatch):
+    """Beyond its share an address that asks for nothing is refused; another one is served."""
+    monkeypatch.setattr("node.listener.SILENT_OF_ONE_ADDRESS", 5)
+    door = open_door(max_associations=2)
+    calling = call(door)
+    calling.associate()
+    silent = [call(door) for _ in range(5)]
+    wait_until(lambda: door.connections() == 6, 10, "all connections")
+    with structlog.testing.capture_logs() as lines:
+        refused = [call(door) for _ in range(10)]
+        for peer in refused:
+            with contextlib.suppress(ConnectionError):
+                assert peer.socket.recv(1) == b""
+    (line,) = [one for one in lines if one["event"] == "connection refused"]
+    assert (line["address"], line["count"]) == ("127.0.0.1", 1)
+    assert "this address" in line["words"]
+    with socket.create_connection(
+        ("127.0.0.1", door.port), 10, source_address=("127.0.0.2", 0)
+    ) as other:
+        other.sendall(wire.associate_rq())
+        assert other.recv(1) == b"\2"
+    assert calling.store(wire.dataset_of()) == 0  # an association is not silent
+    silent[0].close()
+    wait_until(lambda: not door.listener.refusal("127.0.0.1"), 10, "room")
+    call(door).associate()
+
+
+def test_a_flood_is_told_now_and_then_with_its_number():
+    """The first refusal is told at once, the next ones every few seconds, none uncounted."""
+    rarely = Rarely(10)
+    told = {now: count for now in range(25) if (count := rarely.count(now))}
+    assert told == {0: 1, 10: 10, 20: 10}

@@ -1,14 +1,19 @@
 """The log: JSON lines, ids bound once, and nothing about a patient, whoever speaks."""
 
+import contextlib
+import fcntl
 import io
 import json
 import logging
+import os
+import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID
 
 import pytest
@@ -45,7 +50,12 @@ def lines() -> Lines:
     """The lines that were logged, parsed."""
     sink = io.StringIO()
     logs.configure("debug", sink)
-    return lambda: [json.loads(line) for line in sink.getvalue().splitlines()]
+    return lambda: parsed(sink)
+
+
+def parsed(sink: io.StringIO) -> list[dict[str, object]]:
+    assert logs.flush(10)
+    return [json.loads(line) for line in sink.getvalue().splitlines()]
 
 
 class Color(StrEnum):
@@ -77,7 +87,7 @@ def test_the_level_is_the_settings(level):
     for each in ("debug", "info", "warning", "error"):
         getattr(structlog.get_logger(), each)("x")
     order = ["debug", "info", "warning", "error"]
-    seen = [json.loads(line)["level"] for line in sink.getvalue().splitlines()]
+    seen = [line["level"] for line in parsed(sink)]
     assert seen == order[order.index(level) :]
 
 
@@ -87,6 +97,7 @@ def test_a_terminal_gets_colours():
     sink.isatty = lambda: True
     logs.configure("info", sink)
     structlog.get_logger().info("hello", series="1.2")
+    assert logs.flush(10)
     assert "\x1b[" in sink.getvalue()
     assert "hello" in sink.getvalue()
 
@@ -237,19 +248,116 @@ def test_a_crash_is_told_without_its_words(lines):
     assert NAME not in json.dumps(found)
 
 
-class Full(io.StringIO):
-    def write(self, _text: str) -> int:
-        raise OSError(28, "No space left on device")
+class Flaky(io.StringIO):
+    """A log whose disk is full until told otherwise."""
+
+    is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
 
 
 def test_a_log_that_cannot_be_written_stops_nobody():
-    """With the log's disk full or its pipe closed, whoever logs goes on."""
-    logs.configure("info", Full())
-    structlog.get_logger().info("x")
+    """With the log's disk full whoever logs goes on; once there is room, the gap is told."""
+    sink = Flaky()
+    logs.configure("error", sink)
+    log = structlog.get_logger()
+    for _ in range(3):
+        log.error("lost")
+    assert logs.flush(10)
+    sink.is_full = False
+    log.error("back")
+    told = [(line["event"], line.get("count")) for line in parsed(sink)]
+    assert told == [("back", None), ("log lines dropped", 3)]
+
+
+def test_a_log_that_was_closed_stops_nobody():
+    """With the log's stream closed, whoever logs goes on."""
     closed = io.StringIO()
     logs.configure("info", closed)
     closed.close()
     structlog.get_logger().info("x")
+    assert logs.flush(10)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """A pipe as small as the kernel makes them: its reading end, and the other as a stream."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    stream = os.fdopen(writing, "w")
+    yield reading, stream
+    os.set_blocking(reading, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.read(reading, 1 << 20):
+            logs.flush(0.01)
+    logs.configure("info", io.StringIO())  # ends the writer
+    stream.close()
+    os.close(reading)
+
+
+def test_a_log_that_nobody_reads_stops_nobody(pipe, monkeypatch):
+    """Lines for a full pipe wait up to a bound; what was dropped is told once it drains."""
+    monkeypatch.setattr("node.log_writer.QUEUE_LINES", 50)
+    reading, stream = pipe
+    logs.configure("error", stream)
+    log = structlog.get_logger()
+    for number in range(300):
+        log.error("x", number=number, text="y" * 500)
+    assert not logs.flush(0.01)
+    heard = b""
+    while not heard.endswith(b"}\n") or b"log lines dropped" not in heard:
+        heard += os.read(reading, 65536)
+    found = [json.loads(line) for line in heard.splitlines()]
+    assert [line["number"] for line in found[:-1]] == list(range(len(found) - 1))
+    assert 50 <= len(found) - 1 < 70
+    assert found[-1]["count"] == 300 - (len(found) - 1)
+
+
+def test_an_answer_does_not_wait_for_the_log(door, call, wire, pipe):
+    """A C-STORE that is refused, which is logged before the answer, is answered all the same."""
+    logs.configure("debug", pipe[1])
+    for _ in range(20):
+        structlog.get_logger().info("x", text="y" * 500)
+    peer = call()
+    peer.associate()
+    assert peer.store(wire.dataset_of(), sop_instance="no uid!") == 0x0117
+    assert peer.store(wire.dataset_of()) == 0
+    peer.release()
+
+
+ENDS = {
+    "in order": ("pass", 0, ""),
+    "by a fault": ("raise ValueError('DOE^JANE')", 1, "crashed"),
+    "by sys.exit": ("sys.exit(3)", 3, ""),
+}
+
+
+@pytest.mark.parametrize(("end", "code", "event"), ENDS.values(), ids=ENDS)
+def test_what_was_logged_before_the_end_is_written(end, code, event):
+    """However a process ends that can still do something, its last lines are in the log."""
+    script = (
+        "import sys, structlog\nfrom node import logs\nlogs.configure('info')\n"
+        f"for n in range(500): structlog.get_logger().info('x', n=n)\n{end}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == code
+    found = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["n"] for line in found[:500]] == list(range(500))
+    assert [line["event"] for line in found[500:]] == ([event] if event else [])
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_end(pipe):
+    """A process whose log is blocked ends soon, and in order."""
+    script = (
+        "import structlog\nfrom node import logs\nlogs.configure('info')\n"
+        "for n in range(3000): structlog.get_logger().info('x', text='y' * 100)\n"
+    )
+    assert subprocess.call([sys.executable, "-c", script], stderr=pipe[1], timeout=30) == 0
 
 
 def test_lines_of_many_threads_do_not_mix(lines):

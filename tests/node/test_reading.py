@@ -1,11 +1,13 @@
 """Objects are read in a process of their own; whatever becomes of it, each is filed or held."""
 
 import base64
+import errno
 import hashlib
 import io
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from dicom.entity import Arrival
+from dicom.errors import StorageFault
 from dicom.part10 import file_meta
 from dicom.uid import derive
 from examples.peers.process import wait_until
 from node import reading
-from node.reading import ReadingProcess
+from node.reading import ReadingProcess, patience_s
 from storage.ledger.arrived import ReadingHere
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
@@ -169,3 +172,91 @@ def test_the_process_ends_with_whoever_started_it(spool: Spool, process: Reading
     child.stdin.close()
     wait_until(lambda: child.poll() is not None, 10, "its end")
     assert child.returncode == 0
+
+
+def test_a_process_that_cannot_be_started_is_a_fault_that_passes(
+    spool: Spool, process: ReadingProcess, monkeypatch: pytest.MonkeyPatch
+):
+    """While the machine has no room for a process, whoever collects hears so; then all is read."""
+    batch = [store(spool, number) for number in range(3)]
+    process.forget()  # as if the machine had killed it
+
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as machine:
+        machine.setattr("node.reading.subprocess.Popen", no_room)
+        for _ in range(2):
+            process.submit(batch)
+            with pytest.raises(StorageFault, match="no process can be started"):
+                process.collect()
+        with pytest.raises(StorageFault):
+            ReadingProcess(spool.root)
+    process.submit(batch)
+    assert [one.fault for one in process.collect()] == [None] * 3
+
+
+def test_whoever_waits_for_the_process_shows_life(
+    spool: Spool, process: ReadingProcess, monkeypatch: pytest.MonkeyPatch
+):
+    """While the process takes long, who waits for it beats, so that nobody restarts the node."""
+    monkeypatch.setattr("node.line_pipe.BEAT_S", 0.02)
+    child = process._child
+    assert child is not None
+    batch = [store(spool, 1)]
+    os.kill(child.pid, signal.SIGSTOP)
+    beats = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) == 3:
+            os.kill(child.pid, signal.SIGCONT)
+
+    process.beat = beat
+    process.submit(batch)
+    assert [one.fault for one in process.collect()] == [None]
+    assert len(beats) >= 3
+    assert process._child is child
+
+
+@pytest.mark.parametrize("count", [1, 600])
+def test_a_process_that_hangs_is_replaced(
+    spool: Spool, process: ReadingProcess, monkeypatch: pytest.MonkeyPatch, count: int
+):
+    """A process that neither answers nor takes in what it is asked is ended, and nobody hangs."""
+    monkeypatch.setattr("node.line_pipe.BEAT_S", 0.02)
+    monkeypatch.setattr("node.reading.TIMEOUT_S", 0.1)
+    batch = [store(spool, 1)] * count  # 600 are asked for by more than a pipe holds
+    assert process._child is not None
+    os.kill(process._child.pid, signal.SIGSTOP)
+    process.submit(batch)
+    monkeypatch.setattr("node.reading.TIMEOUT_S", 30)
+    if count > 1:
+        assert process._child is None
+    else:
+        process._pipe._beat = lambda: os.kill(process._child.pid, signal.SIGKILL)
+    assert [one.fault for one in process.collect()] == [None] * count
+
+
+def test_a_large_object_has_its_time(spool: Spool):
+    """An object of 25 GB may take minutes on a slow disk, and is not held for that."""
+    record = store(spool, 1)
+    large = replace(record, location=replace(record.location, length=25 * 10**9))
+    assert patience_s([record]) == pytest.approx(reading.TIMEOUT_S, 1e-3)
+    assert patience_s([large]) > 25e9 / 100e6
+
+
+def test_an_answer_that_makes_no_sense_is_no_bug_of_the_front(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A process that answers too much, or no JSON, has its objects held like one that dies."""
+    batch = [store(spool, 1)]
+    for answer in ("[1, 2, 3]", "no JSON"):
+        script = tmp_path / "babbles.py"
+        script.write_text(f"import sys\nfor _ in sys.stdin: print({answer!r}, flush=True)\n")
+        process = ReadingProcess(spool.root)
+        monkeypatch.setattr(process, "_command", [reading.sys.executable, script])
+        process.forget()
+        process.submit(batch)
+        assert [one.fault and one.fault.code for one in process.collect()] == ["cannot-understand"]
+        process.forget()

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
+from sqlalchemy import select
 
-from dicom import head
+from dicom import head, part10
 from dicom.entity import Arrival, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, StorageFault
 from dicom.part10 import file_meta
@@ -18,7 +20,9 @@ from routing.job import State
 from storage.index.database import Index
 from storage.ledger.arrived import ReadingHere
 from storage.ledger.follow import Follower
+from storage.ledger.intake import Conflict
 from storage.ledger.ledger import Ledger
+from storage.ledger.schema import series
 from storage.spool.reader import SpoolReader
 from storage.spool.spool import Spool
 
@@ -219,14 +223,21 @@ def test_a_conflict_is_in_the_spool_but_not_in_the_index(house: House):
 
 
 def flip(house: House, uid: str) -> None:
-    """Change one bit of an object in its segment, or change it back."""
-    (record,) = [one for one in house.spool.records({}) if one.arrival.sop_instance_uid == uid]
-    file = house.spool.root / f"{record.location.segment}.open"
-    with file.open("r+b") as segment:
-        segment.seek(record.location.offset + 300)
-        byte = segment.read(1)[0]
-        segment.seek(record.location.offset + 300)
-        segment.write(bytes([byte ^ 1]))
+    """Change one bit of the objects of a UID in their segment, or change it back."""
+    for record in house.spool.records({}):
+        if record.arrival.sop_instance_uid == uid:
+            file = house.spool.root / f"{record.location.segment}.open"
+            with file.open("r+b") as segment:
+                segment.seek(record.location.offset + 300)
+                byte = segment.read(1)[0]
+                segment.seek(record.location.offset + 300)
+                segment.write(bytes([byte ^ 1]))
+
+
+def sizes_of_series(house: House) -> list[int]:
+    """Read how many Instances the ledger counts in each Series."""
+    with house.ledger.database.read() as db:
+        return list(db.scalars(select(series.c.instances)))
 
 
 def test_an_unreadable_object_is_read_again(house: House):
@@ -235,11 +246,14 @@ def test_an_unreadable_object_is_read_again(house: House):
     flip(house, uid)
     house.follow()
     (job,) = house.ledger.jobs.list([State.HELD])
-    assert (job.spec.target, job.spec.digest, job.fault) == (uid, "", "corrupt")
+    assert (job.spec.target, job.fault) == (uid, "corrupt")
+    assert job.spec.digest.startswith("unread:")
     with pytest.raises(Corrupt):
-        house.follower.file_again(uid, "")
+        house.follower.file_again(uid, job.spec.digest)
     flip(house, uid)
-    house.follower.file_again(uid, "")
+    for _ in range(2):  # as after a crash before the job was finished
+        house.follower.file_again(uid, job.spec.digest)
+    assert sizes_of_series(house) == [2]
     assert uid in house.rows()
     key = SeriesKey(str(dataset(1).StudyInstanceUID), str(dataset(1).SeriesInstanceUID))
     assert all(len(row.digest) == 64 for row in house.ledger.receipts.of_series(key))
@@ -256,3 +270,96 @@ def test_what_cannot_be_read_is_no_conflict(house: House):
     house.follow()
     assert house.rows() == [uid]
     assert house.ledger.summary()["received"]["instances"] == 2
+
+
+@pytest.mark.p3
+@pytest.mark.p7
+@pytest.mark.parametrize("same", [False, True], ids=["another object", "the same object"])
+def test_unreadable_objects_of_one_uid_are_all_kept(house: House, same: bool):
+    """Two objects of one UID that nobody can read are two rows and two jobs, whatever they are."""
+    first = dataset(1)
+    uid = str(first.SOPInstanceUID)
+    receive(house, encoded(first), uid)
+    receive(house, encoded(first if same else dataset(1, PatientID="P2")), uid)
+    flip(house, uid)
+    house.follow()
+    assert house.ledger.summary()["received"]["instances"] == 2
+    held = house.ledger.jobs.list([State.HELD])
+    assert len(held) == len({job.spec.digest for job in held}) == 2
+    flip(house, uid)
+    house.follower.file_again(uid, held[0].spec.digest)
+    assert (house.rows(), sizes_of_series(house)) == ([uid], [1])
+    if same:
+        house.follower.file_again(uid, held[1].spec.digest)
+    else:
+        with pytest.raises(Conflict):
+            house.follower.file_again(uid, held[1].spec.digest)
+    assert house.ledger.summary()["received"]["instances"] == (1 if same else 2)
+    assert (house.rows(), sizes_of_series(house)) == ([uid], [1])
+
+
+def test_an_object_is_counted_once_however_often_it_is_filed_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    """While the index fails a retry fails too, and the next counts no second Instance."""
+    with monkeypatch.context() as broken:
+        broken.setattr(head, "read", lambda *_: 1 / 0)
+        (uid,) = receive_images(house, 1)
+        house.follow()
+    (job,) = house.ledger.jobs.list([State.HELD])
+
+    def fail(*_: object) -> None:
+        raise StorageFault("the index refuses")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house.index, "add", fail)
+        for _ in range(2):
+            with pytest.raises(StorageFault, match="refuses"):
+                house.follower.file_again(uid, job.spec.digest)
+    house.follower.file_again(uid, job.spec.digest)
+    assert (house.rows(), sizes_of_series(house)) == ([uid], [1])
+
+
+@pytest.mark.p5
+@pytest.mark.parametrize("name", ["PENUMBRA_10", "P"])
+def test_records_of_another_version_are_read(
+    house: House, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """A record whose file meta another version wrote is filed, and indexed again from the log."""
+    with monkeypatch.context() as older:
+        older.setattr(part10, "IMPLEMENTATION_VERSION_NAME", name)
+        part10._behind_instance.cache_clear()
+        uids = receive_images(house, 1, 2)
+    part10._behind_instance.cache_clear()
+    house.follow()
+    assert house.rows() == uids
+    house.close()
+    for file in house.data_dir.glob("*.*"):
+        file.unlink()
+    house.open()
+    house.follow()
+    assert house.rows() == uids
+    assert house.ledger.jobs.list([State.HELD]) == []
+
+
+def test_a_rebuild_says_what_it_leaves_out(house: House):
+    """What cannot be read is not indexed, and a rebuild says so."""
+    (uid, other) = receive_images(house, 1, 2)
+    flip(house, uid)
+    house.follow()
+    house.close()
+    (house.data_dir / "index.duckdb").unlink()
+    with structlog.testing.capture_logs() as lines:
+        house.open()
+    assert house.rows() == [other]
+    assert {"event": "objects not indexed", "records": 1, "log_level": "warning"} in lines
+
+
+def test_counting_the_lag_takes_no_news_away(house: House):
+    """Whoever asks how far filing is behind does not silence the follower's bell."""
+    receive_images(house, 1, 2, 3)
+    assert house.follower.lag_records() == 3
+    assert house.spool.wait(0), "the follower has not looked yet"
+    house.follow()
+    assert house.follower.lag_records() == 0
+    assert not house.spool.wait(0)

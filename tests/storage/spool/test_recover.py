@@ -1,6 +1,7 @@
 """Recovery: what was acknowledged is there, what was not whole is gone, whatever happened."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from itertools import product
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from dicom.entity import Instance
 from dicom.errors import Corrupt, StorageFault
 from storage.spool import record as record_form
+from storage.spool import recover as recover_module
 from storage.spool.crash import POINTS, VARIABLE
 from storage.spool.reader import SpoolReader
 from storage.spool.recording import Recording
@@ -223,6 +225,72 @@ def test_damage_in_the_middle_takes_one_record(log, data):
     others = [one for number, one in enumerate(instances) if number != victim]
     assert found == others
     assert (report.records, report.damaged) == (3, 1)
+
+
+@pytest.mark.p1
+@pytest.mark.parametrize("tail", [b"", bytes(9000)])
+@pytest.mark.parametrize("where", ["prefix", "body"])
+def test_only_what_was_written_last_is_cut(log, tmp_path, where, tail):
+    """A record that rotted before the torn one was acknowledged: it stays, and is reported."""
+    content, instances = log
+    rotten = instances[2].location.offset + (10 if where == "body" else -30)
+    torn_at, torn = _ends(instances)[2], content[: instances[3].location.offset + 500]
+    left = _flipped(torn, rotten, 0)
+    (tmp_path / f"{NAME}.open").write_bytes(left + tail)
+    report = recover(tmp_path)
+    if where == "body":  # the torn record's prefix tells where the rotten one ends
+        assert report == Recovered(1, 2, len(left) - torn_at, 1)
+        assert (tmp_path / f"{NAME}.seg").read_bytes() == left[:torn_at]
+        assert (tmp_path / f"{NAME}.torn").read_bytes() == left[torn_at:]
+    else:
+        kept = (tmp_path / f"{NAME}.seg").read_bytes() + (tmp_path / f"{NAME}.torn").read_bytes()
+        assert kept == left
+
+
+@pytest.mark.p1
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_no_byte_that_may_have_been_acknowledged_is_gone(log, data):
+    """Whatever rots and wherever it is torn, segment and torn tail together hold all bytes."""
+    content, _ = log
+    left = content[: data.draw(st.integers(1, len(content)))]
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(left) - 1))
+        left = _flipped(left, place, data.draw(st.integers(0, 7)))
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        root = Path(folder)
+        (root / f"{NAME}.open").write_bytes(left)
+        recover(root)
+        halves = [root / f"{NAME}{suffix}" for suffix in (".seg", ".torn")]
+        kept = b"".join(half.read_bytes() for half in halves if half.exists())
+        assert kept.rstrip(b"\0") == left.rstrip(b"\0")
+
+
+def test_what_nobody_heard_of_is_not_put_aside(log, tmp_path):
+    """A large object that was on its way has no prefix yet: its bytes are cut and gone."""
+    content, instances = log
+    start = _ends(instances)[-2]
+    body_at = instances[-1].location.offset
+    (tmp_path / f"{NAME}.open").write_bytes(
+        content[:start] + bytes(body_at - start) + content[body_at:]
+    )
+    assert recover(tmp_path).damaged == 0
+    assert [file.name for file in tmp_path.iterdir()] == [f"{NAME}.seg"]
+    assert (tmp_path / f"{NAME}.seg").read_bytes() == content[:start]
+
+
+def test_a_full_disk_does_not_keep_the_node_from_starting(log, tmp_path, monkeypatch):
+    """Where there is no room to put a torn tail aside it stays in its segment, as damage."""
+    content, _ = log
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recover_module, "write_all", no_room)
+    (tmp_path / f"{NAME}.open").write_bytes(content[:-100])
+    assert recover(tmp_path) == Recovered(1, 3, 0, 1)
+    assert [file.name for file in tmp_path.iterdir()] == [f"{NAME}.seg"]
+    assert (tmp_path / f"{NAME}.seg").read_bytes() == content[:-100]
 
 
 def test_a_record_inside_an_object_is_no_record(log, open_spool, objects):

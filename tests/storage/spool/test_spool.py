@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from dicom.entity import Origin
 from dicom.errors import SpoolFull, StorageFault
 from examples.peers.process import wait_until
 from storage.spool.reader import SpoolReader
-from storage.spool.segment import BUFFER_BYTES
+from storage.spool.segment import BUFFER_BYTES, write_all
 from storage.spool.spool import Spool
 
 SIZES = [
@@ -276,3 +277,59 @@ def test_no_descriptor_leaks(open_spool, objects):
 
 def _open_files():
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_a_small_object_costs_pages_not_the_whole_buffer(spool, objects):
+    """As many small recordings at once as there are scanners hold some KB each."""
+    statm = Path("/proc/self/statm")
+    before_pages = int(statm.read_text().split()[1])
+    recordings = [spool.begin(objects.arrival(f"2.25.{number}")) for number in range(50)]
+    for recording in recordings:
+        recording.write(b"x" * 30_000)
+    grown_bytes = (int(statm.read_text().split()[1]) - before_pages) * os.sysconf("SC_PAGESIZE")
+    for recording in recordings:
+        recording.abandon()
+    assert grown_bytes < 50 * 200_000
+
+
+@pytest.mark.p1
+def test_abandoning_during_a_commit_gives_nobody_its_place(spool, objects, monkeypatch):
+    """What is being committed cannot be abandoned by another thread: no neighbour overwrites it."""
+    committing, gate = threading.Event(), threading.Event()
+
+    def slowly(fd, parts, offset, flags=0):
+        write_all(fd, parts, offset, flags)
+        if not committing.is_set():
+            committing.set()
+            assert gate.wait(20)
+
+    monkeypatch.setattr("storage.spool.recording.write_all", slowly)
+    first = spool.begin(objects.arrival("2.25.10"))
+    first.write(b"a" * 500)
+    thread = threading.Thread(target=first.commit)
+    thread.start()
+    assert committing.wait(20)
+    first.abandon()
+    neighbour = objects.store(spool, b"b" * 5000, "2.25.11")
+    gate.set()
+    thread.join(20)
+    last = [objects.store(spool, b"c" * 100, f"2.25.{number}") for number in (12, 13)]
+    assert {one.arrival.sop_instance_uid for one in objects.of(spool)} == {
+        "2.25.10", "2.25.11", "2.25.12", "2.25.13"
+    }  # fmt: skip
+    for one, content in [(neighbour, b"b" * 5000), *((each, b"c" * 100) for each in last)]:
+        assert objects.read(spool.root, one) == content
+
+
+def test_a_bug_in_a_commit_leaves_no_segment_behind(spool, objects, monkeypatch):
+    """Whatever comes out of a commit, its segment is sealed and its descriptor given back."""
+    objects.store(spool, b"kept", "2.25.20")
+    recording = spool.begin(objects.arrival("2.25.21"))
+    recording.write(b"lost")
+    with monkeypatch.context() as bug:
+        bug.setattr("storage.spool.recording.write_all", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            recording.commit()
+    recording.abandon()
+    assert [file.suffix for file in spool.root.glob("*-*")] == [".seg"]
+    assert [one.arrival.sop_instance_uid for one in objects.of(spool)] == ["2.25.20"]

@@ -53,6 +53,17 @@ def test_verify_names_what_is_damaged(penumbra, open_spool, root, objects, where
     assert len(json.loads(lines[0])["damage"]) == 1
 
 
+def test_verify_names_what_a_recovery_put_aside(penumbra, open_spool, root, objects):
+    """A torn tail is named with its size; the objects are as intact as before."""
+    with open_spool() as spool:
+        objects.store(spool, b"x" * 1000)
+    (sealed,) = root.glob("*.seg")
+    sealed.with_suffix(".torn").write_bytes(bytes(77))
+    result = penumbra("verify")
+    assert result.exit_code == 0
+    assert f"{sealed.stem}.torn: 77 bytes" in result.output
+
+
 def test_list(penumbra, open_spool, objects):
     """Every segment is listed with its objects and state."""
     with open_spool(segment_bytes=1) as spool:
