@@ -6,7 +6,9 @@ Replacements are ASCII and therefore valid under every SpecificCharacterSet.
 from collections.abc import Callable
 from typing import Final
 
+from deid.bases import Action
 from deid.identity import uid_values
+from deid.parse import Element
 
 DUMMY_DATE: Final = b"20000101"
 """A real day, unlike year 1, which breaks validators and databases."""
@@ -52,3 +54,19 @@ def dummy(vr: str, value: memoryview) -> bytes:
 def uids(value: memoryview, replace: Callable[[str], str]) -> bytes:
     """Replace each UID of a value, keeping their number and order."""
     return "\\".join(replace(uid) for uid in uid_values(bytes(value))).encode("ascii")
+
+
+def written(
+    action: Action, element: Element, vr: str, pseudonym: str, replace: Callable[[str], str]
+) -> tuple[str, bytes]:
+    """Say with which VR and value an element is written that is emptied or replaced.
+
+    `vr` is the standard's VR of the element; UIDs that stand in another VR are mapped as well.
+    """
+    if action is Action.EMPTY:
+        return vr, b""
+    if action is Action.PSEUDONYM:
+        return vr, pseudonym.encode("ascii")
+    if action is Action.UID or "UI" in {vr, element.vr}:
+        return vr if vr == "UI" else element.vr, uids(element.value, replace)
+    return vr, dummy(vr, element.value)

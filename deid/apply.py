@@ -3,30 +3,41 @@
 This package decides what an object may contain, never where it goes: a result leaves here only
 when the self-check ended clean, and everything else is a DeidFault that the caller holds.
 
-Limits of this version, on purpose and in words: burned-in text is not looked for. An object that
-says BurnedInAnnotation = YES is refused; one of a class that often carries burned-in text and
-does not say NO passes with a remark in its account. Faces in head scans stay.
+Whether pixels may pass is decided in `pixel_gate`, and what leaves of them in `pixel_stage`.
+Without clean-pixel-data an object that says BurnedInAnnotation = YES is refused, and one of a class
+that often carries burned-in text and does not say NO passes with a remark in its account. Without
+clean-visual-features faces stay.
 """
 
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from deid import identity, markers, parse, selfcheck
+from deid import (
+    account,
+    documents,
+    identity,
+    markers,
+    options,
+    parse,
+    pixel_gate,
+    pixel_stage,
+    selfcheck,
+)
+from deid.account import Original
 from deid.container import Chunk, Opened, close_part10, open_part10
+from deid.level import ascii_value
 from deid.parse import PIXELS, Element, name
 from deid.profile import Profile
-from deid.walk import Walk, ascii_value
-from dicom.errors import DeidFault, NotClean
+from deid.walk import Walk
+from dicom.errors import DeidFault
 
 _SOP_CLASS: Final = 0x0008_0016
 _SOP_INSTANCE: Final = 0x0008_0018
 _STUDY: Final = 0x0020_000D
 _SERIES: Final = 0x0020_000E
-_BURNED_IN: Final = 0x0028_0301
-_ENCAPSULATED_DOCUMENTS: Final = "1.2.840.10008.5.1.4.1.1.104."
-REMARK: Final = "remark: burned-in text was not looked for"
+REMARK: Final = pixel_gate.REMARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,12 @@ class Deidentified:
     chunks: tuple[Chunk, ...]
     """The Part 10 file in order; pixel data as slices of the input, which must stay open."""
     account: tuple[tuple[str, str], ...]
-    """Element path and what was done to it (X, Z, D, U, K, P, or a remark); no values."""
+    """Element path and what was done to it (a letter of `bases.Action`, or a remark); no values."""
+    patient_pseudonym: str
+    options: tuple[str, ...]
+    """The options that were really applied to this object, in the order of CID 7050."""
+    originals: tuple[Original, ...] = field(repr=False)
+    """The way back, for a vault alone: patient data."""
 
 
 def deidentify(part10: bytes | memoryview, profile: Profile) -> Deidentified:
@@ -68,24 +84,37 @@ def _deidentify(part10: memoryview, profile: Profile) -> Deidentified:
     elements = parse.read(opened.dataset, opened.encoding)
     sop_class = _required(elements, _SOP_CLASS)
     sop, series, study = (_required(elements, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY))
-    pixels = [element for element in elements if element.tag in PIXELS]
-    remark = _look_at_pixels(elements, profile, has_pixels=bool(pixels))
-    who = identity.collect(elements, profile.base.kinds)
-    walk = Walk(profile, who)
-    written = walk.dataset(elements, opened.encoding)
-    written |= {tag: [each] for tag, each in markers.write(profile, opened.encoding).items()}
+    has_pixels = any(element.tag in PIXELS for element in elements)
+    look = pixel_gate.look(elements, sop_class, profile, has_pixels=has_pixels)
+    new = documents.replacement(sop_class, elements, profile.documents, opened.encoding)
+    who = identity.collect(elements, profile.stays)
+    walk = Walk(profile, who, sop_class, new)
+    written: dict[int, list[Chunk]] = {
+        tag: [part] for tag, part in walk.dataset(elements, opened.encoding).items()
+    }
+    pixels = pixel_stage.treat(elements, opened, profile, who, must_clean=look.must_clean)
+    written |= pixels.written
+    applied = options.in_order({*walk.account.applied, *look.applied, *pixels.applied})
+    marked = markers.write(profile, opened.encoding, applied)
+    written |= {tag: [each] for tag, each in marked.items()}
     head = b"".join(written[tag][0] for tag in sorted(written) if tag not in PIXELS)
-    selfcheck.check(head, opened.encoding, who)
-    selfcheck.check_pixels(pixels, opened.encoding, who)
+    days = walk.days if profile.stays.all_moved else 0
+    allowed = selfcheck.Allowed(profile.safe, dated=profile.stays.dated, days=days)
+    selfcheck.check(head, opened.encoding, who, allowed)
     ordered = (chunk for tag in sorted(written) for chunk in written[tag])
+    new_sop, new_series, new_study = (walk.new_uid(uid) for uid in (sop, series, study))
+    kinds = {sop: account.INSTANCE, series: account.SERIES, study: account.STUDY}
     return Deidentified(
         sop_class_uid=sop_class,
-        sop_instance_uid=walk.uid(sop),
-        series_instance_uid=walk.uid(series),
-        study_instance_uid=walk.uid(study),
+        sop_instance_uid=new_sop,
+        series_instance_uid=new_series,
+        study_instance_uid=new_study,
         transfer_syntax_uid=opened.transfer_syntax_uid,
-        chunks=_file(ordered, opened, sop_class, walk.uid(sop)),
-        account=tuple(walk.account) + remark,
+        chunks=_file(ordered, opened, sop_class, new_sop),
+        account=(*walk.account.rows, *pixels.rows, *look.remarks),
+        patient_pseudonym=walk.patient_pseudonym,
+        options=applied,
+        originals=tuple(walk.account.originals(walk.uids, kinds)),
     )
 
 
@@ -112,18 +141,3 @@ def _required(elements: tuple[Element, ...], tag: int) -> str:
     if not uid:
         raise DeidFault(f"{name(tag)} is missing, the object cannot be told from others")
     return uid
-
-
-def _look_at_pixels(
-    elements: tuple[Element, ...], profile: Profile, *, has_pixels: bool
-) -> tuple[tuple[str, str], ...]:
-    """Decide by class and BurnedInAnnotation whether the pixels may pass; see the module."""
-    sop_class = ascii_value(elements, _SOP_CLASS)
-    if sop_class.startswith(_ENCAPSULATED_DOCUMENTS):
-        raise NotClean("an encapsulated document cannot be looked into")
-    burned_in = ascii_value(elements, _BURNED_IN).upper()
-    if burned_in == "YES":
-        raise NotClean(f"{name(_BURNED_IN)} is YES: burned-in text cannot be removed yet")
-    if has_pixels and burned_in != "NO" and sop_class in profile.base.suspect:
-        return ((name(_BURNED_IN), REMARK),)
-    return ()

@@ -12,7 +12,8 @@ The rules, and why they are as they are:
   whatever punctuation divides them; shorter ones only as whole values; one or two characters
   not at all, because such a value is shared by too many others to point at anyone.
 - Places (institution names, addresses) are searched as whole phrases, telephone numbers by their
-  digits, birth dates in their written forms. An institution that is also the manufacturer is a
+  digits, dates in their written forms: the birth date everywhere, other dates in text alone, and
+  not at all where they are retained. An institution that is also the manufacturer is a
   factory, not a hospital.
 - Placeholders ("ANONYMOUS", "UNKNOWN") name nobody; among them are the dummies written here.
 - UIDs: every one that is not the standard's own.
@@ -57,6 +58,9 @@ _PLACES: Final = frozenset(
 )
 _TELEPHONES: Final = frozenset({0x0008_0094, 0x0010_2154, 0x0040_1103})
 _BIRTH_DATE: Final = 0x0010_0030
+_DATED_VRS: Final = frozenset({"DA", "DT"})
+_DATE_KINDS: Final = frozenset({"birth date", "date"})
+_PATIENT_GROUP: Final = 0x0010
 _MANUFACTURER: Final = 0x0008_0070
 _CHARACTER_SET: Final = 0x0008_0005
 _MONTHS: Final = (
@@ -74,6 +78,7 @@ _TELLING_BYTES: Final = 6
 Found = tuple[str, str]
 """A needle in canonical form, and the kind of identity that it is."""
 
+_YEAR: Final = re.compile(r"[0-9]{4}")
 _DOTTED: Final = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
 _DOTTED_BYTES: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
 _ALNUM: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz")
@@ -89,16 +94,27 @@ class Identity:
     """Long needles as lower-case bytes in each encoding involved, for bytes of any kind."""
     uids: frozenset[str]
     """UIDs that must not survive."""
+    dates: tuple[Found, ...] = ()
+    """Needles for dates; each has a year of four digits."""
+    days: frozenset[str] = frozenset()
+    """The same dates as DA writes them."""
 
-    def in_text(self, values: Iterable[str]) -> str:
-        """Name the kind of identity found in the values of one attribute; "" for none."""
+    def in_text(self, values: Iterable[str], *, dates: bool = True) -> str:
+        """Name the kind of identity found in the values of one attribute; "" for none.
+
+        Without `dates` a date is no identity: for attributes that hold moved or retained ones.
+        """
         values = tuple(values)
         canonical = text.canonical(values)
         for needle, kind in self.needles:
             if needle in canonical:
                 return kind
+        if dates and _YEAR.search(canonical):
+            for needle, kind in self.dates:
+                if needle in canonical:
+                    return kind
         dotted = (each for value in values if "." in value for each in _DOTTED.findall(value))
-        return "UID" if any(self._names_uid(each) for each in dotted) else ""
+        return "UID" if any(self.names_uid(each) for each in dotted) else ""
 
     def in_bytes(self, data: bytes) -> str:
         """Name the kind of identity found in encoded bytes of any kind; "" for none."""
@@ -111,9 +127,9 @@ class Identity:
                     return kind
                 start = lower.find(needle, start + 1)
         dotted = (each.decode("ascii") for each in _DOTTED_BYTES.findall(data))
-        return "UID" if any(self._names_uid(each) for each in dotted) else ""
+        return "UID" if any(self.names_uid(each) for each in dotted) else ""
 
-    def _names_uid(self, dotted: str) -> bool:
+    def names_uid(self, dotted: str) -> bool:
         """Whether a dotted number is an original UID, or one with more components behind it."""
         while dotted.count(".") >= 2:
             if dotted in self.uids and len(dotted) >= _TELLING_UID:
@@ -239,6 +255,10 @@ def _decoded(value: bytes, by: tuple[str, ...]) -> set[str]:
 def _of_element(element: Element, by: tuple[str, ...]) -> Iterator[Found]:
     if element.items is not None:
         return
+    if element.tag != _BIRTH_DATE and dictionary_vr(element.tag) in _DATED_VRS:
+        for part in bytes(element.value).decode("ascii", "replace").split("\\"):
+            yield from ((needle, "date") for needle in birth_date_needles(part.strip()[:8]))
+        return
     rules = [(kind, needles) for tags, kind, needles in _RULES if element.tag in tags]
     if not rules and "PN" in {element.vr, dictionary_vr(element.tag)}:
         rules = [("name", name_needles)]
@@ -251,16 +271,56 @@ def _of_element(element: Element, by: tuple[str, ...]) -> Iterator[Found]:
                 yield from ((needle, kind) for needle in needles(part.strip()))
 
 
-def _walk(elements: tuple[Element, ...], by: tuple[str, ...]) -> Iterator[Found]:
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """What a profile keeps on purpose, and what therefore is no identity to search for."""
+
+    uids: frozenset[int]
+    """Tags whose UIDs stay, such as SOPClassUID."""
+    all_uids: bool = False
+    tags: frozenset[int] = frozenset()
+    """Tags whose values stay by an option or an exception."""
+    dates: bool = False
+    """Whether every date stays as it is, but for the birth date."""
+    dated: bool = False
+    """Whether attributes hold dates at all, moved or retained ones."""
+    all_moved: bool = False
+    """Whether every date that is there has moved."""
+
+
+def _walk(elements: tuple[Element, ...], by: tuple[str, ...]) -> Iterator[tuple[int, Found]]:
+    """Yield each needle with the tag that it comes from."""
     own = next((each for each in elements if each.tag == _CHARACTER_SET), None)
     if own is not None:
         by = text.codecs(bytes(own.value))
     for element in elements:
         if element.tag >> 16 & 1:
             continue
-        yield from _of_element(element, by)
+        for found in _of_element(element, by):
+            yield element.tag, found
         for item in element.items or ():
             yield from _walk(item, by)
+
+
+def _found(elements: tuple[Element, ...], stays: Stays) -> dict[str, str]:
+    """Collect needles with their kinds, but for those of attributes that stay.
+
+    What stays may stand elsewhere as well: a date, a hospital. The patient module's own needles
+    are never given up for that: a hospital may be called like the patient.
+    """
+    patient: dict[str, str] = {}
+    others: dict[str, str] = {}
+    spared: set[Found] = set()
+    for tag, (needle, kind) in _walk(elements, text.DEFAULT_CODECS):
+        if tag in stays.tags:
+            spared.add((needle, kind))
+        elif tag >> 16 == _PATIENT_GROUP:
+            patient[needle] = kind
+        else:
+            others[needle] = kind
+    return {
+        needle: kind for needle, kind in others.items() if (needle, kind) not in spared
+    } | patient
 
 
 def _raw(found: Iterable[Found], by: Iterable[str]) -> Iterator[tuple[bytes, str]]:
@@ -291,22 +351,32 @@ def uid_values(value: bytes) -> list[str]:
     return [part.strip("\0 ") for part in value.decode("ascii", "replace").split("\\")]
 
 
-def collect(elements: tuple[Element, ...], kept_uids: frozenset[int]) -> Identity:
+def collect(elements: tuple[Element, ...], stays: Stays) -> Identity:
     """Collect the identity in a whole dataset, removed parts included (private ones are opaque).
 
-    `kept_uids` are tags whose UIDs stay, such as SOPClassUID. Raises DeidFault for an unknown
-    character set at any depth.
+    What the profile keeps is not searched for, wherever else it stands as well. Raises DeidFault
+    for an unknown character set at any depth.
     """
     by = {"utf-8"}
     for element in every(elements):
         if element.tag == _CHARACTER_SET:
             by.update(text.codecs(bytes(element.value)))
-    found = dict(_walk(elements, text.DEFAULT_CODECS))
+    found = _found(elements, stays)
     maker = next((each for each in elements if each.tag == _MANUFACTURER), None)
     if maker is not None:
         factory = _word(" ".join(text.words(bytes(maker.value).decode("latin-1"))))
         if found.get(factory) == "place":
             del found[factory]
-    needles = tuple(found.items())
-    raw = dict(_raw(needles, sorted(by)))
-    return Identity(needles, tuple(raw.items()), _uids(elements, kept_uids) - {""})
+    needles = tuple(each for each in found.items() if each[1] not in _DATE_KINDS)
+    birth = tuple(each for each in found.items() if each[1] == "birth date")
+    others = tuple(each for each in found.items() if each[1] == "date" and not stays.dates)
+    raw = dict(_raw(needles + (() if stays.dated else birth), sorted(by)))
+    uids = frozenset[str]() if stays.all_uids else _uids(elements, stays.uids) - {""}
+    dates = birth + others
+    days = frozenset(needle[1:] for needle, _ in dates if _is_day(needle))
+    return Identity(needles, tuple(raw.items()), uids, dates, days)
+
+
+def _is_day(needle: str) -> bool:
+    """Whether a date's needle is the one with year, month and day in one."""
+    return needle.startswith(" ") and needle[1:].isdigit() and not needle.endswith(" ")

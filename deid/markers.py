@@ -1,10 +1,12 @@
 """The attributes that tell a receiver what was done to an object (PS3.15 E.1.1 steps 6 to 8)."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 from deid import encode
+from deid.bases import Base
+from deid.options import FULL_DATES, MODIFIED_DATES, OPTIONS, in_order
 from deid.parse import Encoding
-from deid.profile import Profile
 
 PATIENT_IDENTITY_REMOVED: Final = 0x0012_0062
 DEIDENTIFICATION_METHOD: Final = 0x0012_0063
@@ -20,14 +22,55 @@ TAGS: Final = frozenset(
 )
 
 
-def write(profile: Profile, encoding: Encoding) -> dict[int, bytes]:
+class Described(Protocol):
+    """What the markers say about a profile."""
+
+    @property
+    def base(self) -> Base:
+        """The shipped profile beneath."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options in force."""
+
+    def method(self) -> tuple[str, ...]:
+        """Say in words what was applied."""
+
+
+def temporal_information(options: Iterable[str]) -> str:
+    """Say what became of dates under these options (PS3.3 C.12.1.1.9)."""
+    chosen = set(options)
+    if FULL_DATES in chosen:
+        return "UNMODIFIED"
+    return "MODIFIED" if MODIFIED_DATES in chosen else "REMOVED"
+
+
+def write(profile: Described, encoding: Encoding, applied: Iterable[str] = ()) -> dict[int, bytes]:
     """Encode the markers of a profile, by tag.
 
-    Codes are of CID 7050; without an option every date is removed, so the temporal information
-    is REMOVED (PS3.3 C.12.1.1.9).
+    Codes are of CID 7050: the base's, and those of the options that were `applied` to this very
+    object, which may be fewer than are in force.
     """
-    value, scheme, meaning = profile.base.code
-    code = b"".join(
+    codes = [profile.base.code]
+    codes += [(OPTIONS[name].code, "DCM", OPTIONS[name].meaning) for name in in_order(applied)]
+    plain = {
+        PATIENT_IDENTITY_REMOVED: ("CS", "YES"),
+        DEIDENTIFICATION_METHOD: ("LO", "\\".join(profile.method())),
+        LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: ("CS", temporal_information(profile.options)),
+    }
+    written = {
+        tag: encode.element(tag, vr, word.encode("ascii"), encoding)
+        for tag, (vr, word) in plain.items()
+    }
+    tag = DEIDENTIFICATION_METHOD_CODES
+    items = [_code(code, encoding) for code in codes]
+    written[tag] = encode.sequence(tag, "SQ", items, encoding, encoding)
+    return written
+
+
+def _code(code: tuple[str, str, str], encoding: Encoding) -> bytes:
+    value, scheme, meaning = code
+    return b"".join(
         encode.element(tag, vr, word.encode("ascii"), encoding)
         for tag, vr, word in (
             (0x0008_0100, "SH", value),
@@ -35,15 +78,3 @@ def write(profile: Profile, encoding: Encoding) -> dict[int, bytes]:
             (0x0008_0104, "LO", meaning),
         )
     )
-    plain = {
-        PATIENT_IDENTITY_REMOVED: ("CS", "YES"),
-        DEIDENTIFICATION_METHOD: ("LO", "\\".join(profile.method())),
-        LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: ("CS", "REMOVED"),
-    }
-    written = {
-        tag: encode.element(tag, vr, word.encode("ascii"), encoding)
-        for tag, (vr, word) in plain.items()
-    }
-    tag = DEIDENTIFICATION_METHOD_CODES
-    written[tag] = encode.sequence(tag, "SQ", [code], encoding, encoding)
-    return written

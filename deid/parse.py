@@ -98,6 +98,22 @@ def read_group(
     return tuple(found), position
 
 
+def opened(element: Element, encoding: Encoding) -> Element:
+    """Read the items of a private sequence of defined length, which `read` leaves closed.
+
+    `encoding` is that of the dataset around it; inside UN items are implicit little endian.
+    Raises DeidFault where the sequence cannot be walked to its last byte.
+    """
+    if element.items is not None:
+        return element
+    inner = IMPLICIT_LITTLE if element.vr == "UN" else encoding
+    data = element.value
+    items, stop = _items(data, 0, len(data), inner, 1, delimited=False)
+    if stop != len(data):
+        raise DeidFault(f"{name(element.tag)} cannot be walked to its end")
+    return Element(element.tag, element.vr, data, items, inner)
+
+
 def every(elements: tuple[Element, ...]) -> Iterator[Element]:
     """Yield each element at every depth, in order."""
     for element in elements:

@@ -1,9 +1,9 @@
 """Keyed pseudonyms: the same key and the same input give the same pseudonym, on every node.
 
 Nothing is stored: retries, crashes and several nodes agree without talking. Without the key no
-list of patient numbers or UIDs can be turned into pseudonyms and compared. From the project's
-one key a key of its own is derived for each kind (HKDF, RFC 5869), so that a pseudonym of one
-kind says nothing about another.
+list of patient numbers or UIDs can be turned into pseudonyms and compared. From the
+profile's one key a key of its own is derived for each project and kind (HKDF, RFC 5869), so that
+a pseudonym of one kind or project says nothing about another.
 """
 
 import base64
@@ -16,6 +16,7 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from deid.dates import days_back
 from dicom.uid import STANDARD_ROOT, from_digest
 
 KEY_BYTES: Final = 32
@@ -59,12 +60,13 @@ def _from_base64(line: bytes) -> bytes:
 class Pseudonyms:
     """Makes pseudonyms with one project's key; the key itself is not kept."""
 
-    __slots__ = ("_patient", "_uid")
+    __slots__ = ("_date", "_patient", "_uid")
 
-    def __init__(self, key: bytes) -> None:
-        """Derive a key for each kind of pseudonym."""
-        self._uid = _derived(key, b"uid")
-        self._patient = _derived(key, b"patient")
+    def __init__(self, key: bytes, project: str = "") -> None:
+        """Derive a key for each kind of pseudonym; those of two projects have nothing in common."""
+        self._uid = _derived(key, b"uid", project)
+        self._patient = _derived(key, b"patient", project)
+        self._date = _derived(key, b"date", project)
 
     def uid(self, original: str) -> str:
         """Replace a UID; those registered by the standard (1.2.840.10008.) stay, and so does ""."""
@@ -74,10 +76,20 @@ class Pseudonyms:
 
     def patient(self, identifier: str, issuer: str) -> str:
         """Replace a patient's identifier: 21 letters and digits, valid as LO and PN."""
-        message = f"{issuer.strip()}\x1f{identifier.strip()}".encode()
-        digest = hmac.digest(self._patient, message, "sha256")
+        digest = hmac.digest(self._patient, _who(identifier, issuer), "sha256")
         return "P" + base64.b32encode(digest[:13]).decode("ascii").rstrip("=")[:20]
 
+    def days(self, identifier: str, issuer: str) -> int:
+        """Say by how many days a patient's dates move into the past (see `dates`)."""
+        return days_back(hmac.digest(self._date, _who(identifier, issuer), "sha256"))
 
-def _derived(key: bytes, kind: bytes) -> bytes:
-    return HKDFExpand(SHA256(), KEY_BYTES, b"penumbra deid 1 " + kind).derive(key)
+
+def _who(identifier: str, issuer: str) -> bytes:
+    return f"{issuer.strip()}\x1f{identifier.strip()}".encode()
+
+
+def _derived(key: bytes, kind: bytes, project: str) -> bytes:
+    info = b"penumbra deid 1 " + kind
+    if project:
+        info += b"\x1f" + project.encode()
+    return HKDFExpand(SHA256(), KEY_BYTES, info).derive(key)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.charset import decode_bytes, python_encoding
+from pydicom.charset import decode_bytes, encode_string, python_encoding
 
 from dicom.errors import DeidFault
 
@@ -53,6 +53,21 @@ def decode(value: bytes, by: tuple[str, ...]) -> str:
     if "\ufffd" in text or "\x1b" in text:
         raise UnicodeError("escape sequences do not decode")
     return text
+
+
+def encode(value: str, by: tuple[str, ...]) -> bytes:
+    """Encode a value so that `decode` gives it back, code extensions included.
+
+    Raises UnicodeError when these character sets cannot write it.
+    """
+    if value.isascii():
+        return value.encode("ascii")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns and puts "?"; judged below
+        encoded = value.encode(by[0]) if len(by) == 1 else encode_string(value, by)
+    if decode(encoded, by) != value:
+        raise UnicodeError("the character sets cannot write this text")
+    return encoded
 
 
 def words(text: str) -> list[str]:

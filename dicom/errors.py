@@ -8,6 +8,7 @@ A message names UIDs, tags and settings, never a patient's data.
 from typing import ClassVar
 
 from dicom import status
+from dicom.abort import AbortReason
 
 
 class Fault(Exception):  # noqa: N818  (the house's word)
@@ -41,6 +42,10 @@ class ProtocolFault(ServiceFault):
     """The peer broke the upper layer protocol; the association is aborted (PS3.8 9.3.8)."""
 
     code = "protocol"
+
+    def __init__(self, words: str, reason: AbortReason = AbortReason.INVALID_PARAMETER) -> None:
+        self.reason = reason
+        super().__init__(words)
 
 
 class SopClassNotSupported(ServiceFault):
@@ -129,6 +134,12 @@ class NotClean(DeidFault):
     """The output could not be proven clean of the patient's identity."""
 
     code = "not-clean"
+
+
+class Invalid(DeidFault):
+    """The object breaks rules of the standard, and its rule says that it shall be held then."""
+
+    code = "invalid"
 
 
 class InferenceFault(Fault):

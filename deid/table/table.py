@@ -5,27 +5,32 @@ by tag, never by keyword: dictionaries lag behind the standard and lack some of 
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 EDITION: Final = "PS3.15 2026c"
 """The edition that the Basic Profile column follows (see `source` in the data file)."""
 
 _PRIVATE: Final = "private"
+_FACTS: Final = frozenset({"tag", "keyword", "vr", "basic", "retired_or_nonstd_iod", "first_seen"})
+"""What a row says beside its option columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One attribute of the table: what the Basic Profile says, such as "X/Z/D"."""
+    """One attribute of the table: what the Basic Profile says, such as "X/Z/D", and the options."""
 
     tag: str
     """Eight hex digits; x stands for any digit of a repeating group."""
     keyword: str
     vr: str
     basic: str
+    columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What the options say, K (keep) or C (clean), by the column's name in the data file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +88,9 @@ def index(source: str, rows: Iterable[Row]) -> Table:
 def load() -> Table:
     """Read the table that is shipped with the package."""
     raw = json.loads((files("deid.table") / "ps315_e1_1.json").read_text("utf-8"))
-    rows = (Row(each["tag"], each["keyword"], each["vr"], each["basic"]) for each in raw["rows"])
-    return index(raw["source"], rows)
+    return index(raw["source"], (_row(each) for each in raw["rows"]))
+
+
+def _row(raw: Mapping[str, Any]) -> Row:
+    columns = {key: value for key, value in raw.items() if key not in _FACTS}
+    return Row(raw["tag"], raw["keyword"], raw["vr"], raw["basic"], MappingProxyType(columns))

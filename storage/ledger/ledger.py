@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from dicom.errors import StorageFault
 from routing.job import State
+from storage.evidence.evidence import Evidence
 from storage.ledger.database import FILE_NAME, Database
 from storage.ledger.events import Outbox
 from storage.ledger.intake import Intake
@@ -26,6 +27,7 @@ class Ledger:
     jobs: Jobs
     receipts: Receipts
     outbox: Outbox
+    evidence: Evidence
 
     @classmethod
     def open(cls, data_dir: Path) -> "Ledger":
@@ -38,6 +40,7 @@ class Ledger:
             Jobs(database),
             Receipts(database),
             Outbox(database),
+            Evidence(database),
         )
 
     @classmethod

@@ -11,21 +11,41 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from config.model import Profile as ProfileSettings
 from config.model import Secret
+from deid.apply import deidentify
 from deid.profile import Profile, compile_profile
 
 KEY = bytes(range(7, 7 + 32))
 
 
+def _compiled(base: str = "basic", *options: str, key: bytes = KEY, **settings) -> Profile:
+    """Compile a profile of the test's key."""
+    table = {"base": base, "options": options, "key": Secret(env="UNUSED"), **settings}
+    return compile_profile("site", ProfileSettings.model_validate(table), key)
+
+
+@pytest.fixture(scope="session")
+def compiled() -> Callable[..., Profile]:
+    return _compiled
+
+
 @pytest.fixture(scope="session")
 def profile() -> Profile:
-    settings = ProfileSettings(key=Secret(env="UNUSED"))
-    return compile_profile("research", settings, KEY)
+    return _compiled()
 
 
 @pytest.fixture(scope="session")
 def other_profile() -> Profile:
-    settings = ProfileSettings(key=Secret(env="UNUSED"))
-    return compile_profile("other", settings, bytes(reversed(KEY)))
+    return _compiled(key=bytes(reversed(KEY)))
+
+
+@pytest.fixture(scope="session")
+def clean() -> Callable[[bytes, Profile], Dataset]:
+    """De-identify and read what came out."""
+
+    def read(part10: bytes, profile: Profile) -> Dataset:
+        return pydicom.dcmread(io.BytesIO(b"".join(deidentify(part10, profile).chunks)))
+
+    return read
 
 
 def _build(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> bytes:

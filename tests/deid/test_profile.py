@@ -5,6 +5,8 @@ import json
 from importlib.resources import files
 
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from config.model import Profile as ProfileSettings
 from config.model import Secret
@@ -21,13 +23,15 @@ ROWS = json.loads((files("deid.table") / "ps315_e1_1.json").read_text())["rows"]
 EXACT = [row for row in ROWS if "x" not in row["tag"] and row["tag"] != "private"]
 SETTINGS = ProfileSettings(key=Secret(env="UNUSED"))
 KEY = bytes(range(100, 140))
+BEFORE = "PYXVRIEY7RR2PYRBNEZN4"
+"""What the first release made of patient 7."""
 SAMPLES = {"DA": b"19991231", "DT": b"19991231", "TM": b"1159", "AS": b"077Y", "DS": b"7.5",
            "IS": b"75", "UI": b"1.2.276.99.1", "US": b"\7\0", "OB": b"\7\7", "UN": b"\7\7",
            "UR": b"http://x"}  # fmt: skip
 
 
 def fields() -> list[tuple[int, bytes]]:
-    base = [(0x00080016, b"1.2.840.10008.5.1.4.1.1.2"), (0x00080018, b"1.2.3.1"),
+    base = [(0x00080016, b"1.2.826.0.1.99"), (0x00080018, b"1.2.3.1"),
             (0x0020000D, b"1.2.3"), (0x0020000E, b"1.2.3.0")]  # fmt: skip
     return [(tag, encode.element(tag, "UI", value, parse.EXPLICIT_LITTLE)) for tag, value in base]
 
@@ -58,7 +62,7 @@ def test_masks_speak_for_repeating_groups_and_private_tags(tag, basic):
 
 @pytest.mark.parametrize("row", EXACT, ids=lambda row: row["keyword"] or row["tag"])
 def test_every_row_is_carried_out(row, profile):
-    """Each listed attribute is removed, emptied, replaced or refused, as the profile decides."""
+    """In an object of unknown IOD each listed attribute meets the strictest action it names."""
     tag = int(row["tag"], 16)
     vr = (VRS.get(tag) or row["vr"] or "LO")[:2]
     action = profile.action(tag)
@@ -96,14 +100,109 @@ def test_every_public_attribute_has_a_decided_action_and_every_departure_a_reaso
     assert all(len(reason) > 20 for reason in base.reasons.values())
 
 
-def test_an_option_that_is_not_there_yet_is_a_config_fault():
-    """A profile never promises what it does not do."""
-    settings = ProfileSettings(key=Secret(env="UNUSED"), options=("retain-uids", "full-dates"))
+REFUSED = [
+    ({"options": ["full-dates", "modified-dates"]}, "options", "exclude each other"),
+    ({"base": "research", "options": ["full-dates"]}, "options", "exclude each other"),
+    ({"without": ["retain-uids"]}, "options", "does not turn it on"),
+    ({"options": ["retain-uids"], "without": ["retain-uids"]}, "options", "both asked for"),
+    ({"vocabulary": "/nowhere/words.txt"}, "vocabulary", "cannot be read"),
+    ({"device_rules": "/nowhere/rules.toml"}, "device_rules", "decides nothing"),
+    ({"base": "teaching", "device_rules": "/nowhere/rules.toml"}, "device_rules", "cannot be read"),
+]
+WRONG_EXCEPTIONS = [
+    ("0010,10", "keep", "no tag"),
+    ("NoSuchKeyword", "keep", "no tag"),
+    ("0009,1001", "keep", "retain-safe-private"),
+    ("0002,0010", "keep", "no place"),
+    ("PatientIdentityRemoved", "remove", "afresh"),
+    ("PixelData", "keep", "clean-pixel-data"),
+    ("0012,0EEE", "keep", "does not know"),
+    ("0010,xxxx", "keep", "repeating groups"),
+    ("PatientName", "uid", "holds no UIDs"),
+    ("StudyID", "pseudonym", "cannot hold"),
+    ("PatientName", "clean", "cannot be cleaned"),
+    ("StudyDate", "pseudonym", "cannot hold"),
+    ("SOPInstanceUID", "dummy", "mapped"),
+]
+
+
+def said(**values) -> ProfileSettings:
+    return ProfileSettings.model_validate({"key": Secret(env="UNUSED"), **values})
+
+
+@pytest.mark.parametrize(("settings", "key", "words"), REFUSED)
+def test_settings_that_cannot_be_carried_out_are_config_faults(settings, key, words):
+    """A profile never promises what it does not do, and every problem comes at once."""
     with pytest.raises(ConfigFault) as caught:
-        compile_profile("trial", settings, b"short")
-    paths = [path for path, _ in caught.value.problems]
-    assert paths == ["profiles.trial.options", "profiles.trial.options", "profiles.trial.key"]
-    assert "retain-uids" in str(caught.value)
+        compile_profile("trial", said(**settings), b"short")
+    problems = dict(caught.value.problems)
+    assert words in problems[f"profiles.trial.{key}"]
+    assert "profiles.trial.key" in problems
+
+
+@pytest.mark.parametrize(("tag", "action", "words"), WRONG_EXCEPTIONS)
+def test_an_exception_that_nobody_can_carry_out_is_a_config_fault(tag, action, words):
+    """Each slip in an exception is named with its place in the list."""
+    listed = [{"tag": tag, "action": action, "reason": "because"}]
+    with pytest.raises(ConfigFault, match=words) as caught:
+        compile_profile("trial", said(exceptions=listed), KEY)
+    assert caught.value.problems[0][0] == "profiles.trial.exceptions.0"
+
+
+def test_exceptions_have_the_last_word():
+    """A site's exception stands over options, profile and table; a mask speaks for each group."""
+    listed = [
+        {"tag": "0008,1030", "action": "empty", "reason": "a"},
+        {"tag": "StudyDate", "action": "clean", "reason": "b"},
+        {"tag": "(0010,0010)", "action": "remove", "reason": "c"},
+        {"tag": "60xx,xxxx", "action": "keep", "reason": "d"},
+    ]
+    made = compile_profile("s", said(base="research", exceptions=listed), KEY)
+    tags = (0x00081030, 0x00080020, 0x00100010, 0x60023000)
+    assert [made.action(tag).value for tag in tags] == ["Z", "S", "X", "K"]
+    assert made.digest != compile_profile("s", said(base="research"), KEY).digest
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_an_overlay_stays_by_a_sites_exception_alone(build, clean, compiled, syntax):
+    """A site that knows its overlays keeps them with a reason; text in them is still searched."""
+    dataset = Dataset()
+    dataset.PatientName = "Doe^Archibald"
+    for tag, vr, value in ((0x60000010, "US", 1), (0x60000022, "LO", "of Doe"),
+                           (0x60003000, "OW", b"\0\1")):  # fmt: skip
+        dataset.add_new(tag, vr, value)
+    kept = {"tag": "60xx,xxxx", "action": "keep", "reason": "masks of regions, made by us"}
+    after = clean(build(dataset, syntax), compiled(exceptions=[kept]))
+    assert after[0x60003000].value == b"\0\1"
+    assert after[0x60000022].value == "ANONYMIZED"
+    assert 0x60003000 not in clean(build(dataset, syntax), compiled())
+
+
+def test_whatever_decides_is_in_the_digest(tmp_path):
+    """Each setting that changes what comes out changes the digest; the way back does not."""
+    words, rules = tmp_path / "words", tmp_path / "rules"
+    words.write_text("gonzo")
+    rules.write_text(
+        '[[device]]\nname = "ours"\nreason = "seen"\n'
+        'when = { Manufacturer = "ACME" }\nclean = true\n'
+    )
+    settings = [
+        {}, {"base": "research"}, {"options": ["retain-uids"]}, {"documents": "replace"},
+        {"project": "b"}, {"vocabulary": words}, {"options": ["clean-pixel-data"]},
+        {"options": ["clean-pixel-data"], "device_rules": rules},
+        {"base": "research", "without": ["retain-device"]},
+    ]  # fmt: skip
+    made = [compile_profile("s", said(**each), KEY).digest for each in settings]
+    assert len(set(made)) == len(settings)
+    assert compile_profile("s", said(reversible=True), KEY).digest == made[0]
+
+
+def test_projects_share_no_pseudonyms_and_none_is_as_before():
+    """Two projects under one key cannot be linked; without a project nothing changed."""
+    one, two, none = Pseudonyms(KEY, "a"), Pseudonyms(KEY, "b"), Pseudonyms(KEY)
+    assert len({each.uid("1.2.3") for each in (one, two, none)}) == 3
+    assert len({each.patient("7", "") for each in (one, two, none)}) == 3
+    assert none.patient("7", "") == BEFORE
 
 
 def test_a_digest_names_the_rules_and_not_the_key():

@@ -3,8 +3,9 @@
 import pytest
 
 from deid import encode, markers, selfcheck
-from deid.identity import collect
+from deid.identity import Stays, collect
 from deid.parse import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, read
+from deid.selfcheck import Allowed
 from dicom.errors import NotClean
 
 pytestmark = pytest.mark.p4
@@ -40,7 +41,7 @@ def who(charset: str, name: bytes, encoding):
         encode.element(0x00080018, "UI", b"1.2.276.0.7230010.3.1", encoding),
         encode.element(0x00100010, "PN", name, encoding),
     ]
-    return collect(read(memoryview(b"".join(parts)), encoding), frozenset())
+    return collect(read(memoryview(b"".join(parts)), encoding), Stays(uids=frozenset()))
 
 
 @pytest.mark.parametrize("encoding", CODINGS)
@@ -93,3 +94,31 @@ def test_a_missing_marker_is_found(profile):
     identity = who("", b"Doe^John", EXPLICIT_LITTLE)
     with pytest.raises(NotClean, match="marker"):
         selfcheck.check(b"", EXPLICIT_LITTLE, identity)
+
+
+def test_a_date_that_did_not_move_is_found(compiled):
+    """Where all dates move, an original one is a leak unless another one moved there."""
+    profile = compiled("research")
+    parts = [encode.element(tag, "DA", value, EXPLICIT_LITTLE)
+             for tag, value in ((0x00080020, b"20190304"), (0x00080021, b"20190225"))]  # fmt: skip
+    who = collect(read(memoryview(b"".join(parts)), EXPLICIT_LITTLE), profile.stays)
+    allowed = Allowed(dated=True, days=7)
+    moved = encode.element(0x00080020, "DA", b"20190225", EXPLICIT_LITTLE)
+    selfcheck.check(head(profile, EXPLICIT_LITTLE, moved), EXPLICIT_LITTLE, who, allowed)
+    left = encode.element(0x00080020, "DA", b"20190304", EXPLICIT_LITTLE)
+    with pytest.raises(NotClean, match=r"\(0008,0020\) still holds a date"):
+        selfcheck.check(head(profile, EXPLICIT_LITTLE, left), EXPLICIT_LITTLE, who, allowed)
+
+
+def test_private_attributes_that_are_not_safe_are_found(compiled):
+    """The check knows the safe list by itself: creator, block and element."""
+    profile = compiled("research")
+    who = collect((), profile.stays)
+    allowed = Allowed(profile.safe)
+    creator = encode.element(0x00190010, "LO", b"GEMS_ACQU_01", EXPLICIT_LITTLE)
+    safe = encode.element(0x00191023, "DS", b"1.5", EXPLICIT_LITTLE)
+    other = encode.element(0x00191024 + 0x10, "DS", b"1.5", EXPLICIT_LITTLE)
+    selfcheck.check(head(profile, EXPLICIT_LITTLE, creator, safe), EXPLICIT_LITTLE, who, allowed)
+    for parts in ((creator, other), (safe,), (creator.replace(b"GEMS", b"DOES"),)):
+        with pytest.raises(NotClean, match="private"):
+            selfcheck.check(head(profile, EXPLICIT_LITTLE, *parts), EXPLICIT_LITTLE, who, allowed)

@@ -1,0 +1,1 @@
+"""The way back from pseudonyms: sealed originals, and results that get their identity again."""

@@ -1,0 +1,1 @@
+"""Information Object Definitions: which attributes an object of a SOP class has to hold."""

@@ -1,0 +1,1 @@
+"""The ledger's record of what de-identification did to each object."""
