@@ -1,14 +1,13 @@
-"""Deliver a Series: read from the spool, de-identify under the rule's profile, send, prove."""
+"""Deliver a Series: read from the spool, treat as the rule says, send, prove."""
 
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from deid.apply import deidentify
-from deid.profile import Profile
 from dicom.entity import Instance
 from dicom.errors import DeidFault, Fault
+from node.workers.treatment import Treatment, treatment
 from node.workers.workshop import Done, Workshop
 from routing.job import Job
 from storage.destinations.base import Outgoing, Receipt
@@ -24,7 +23,7 @@ class _Delivery:
 
     job: Job
     workshop: Workshop
-    profile: Profile | None
+    treatment: Treatment
     sources: dict[str, Instance] = field(default_factory=dict)
     refused: list[Fault] = field(default_factory=list)
     """Objects that may not leave; the others go on."""
@@ -32,38 +31,15 @@ class _Delivery:
     flushed_at: float = 0.0
     count: int = 0
 
-    @property
-    def applied(self) -> str:
-        """The digest of the profile; "" where identity is kept."""
-        return self.profile.digest if self.profile else ""
-
     def outgoing(self, owed: list[Instance]) -> Iterator[Outgoing]:
         """Make each object ready as the destination asks for it."""
-        for instance in owed:
+        for instance, ready in self.treatment.ready(owed):
             self.workshop.check_stop()
-            try:
-                ready = self._ready(instance)
-            except DeidFault as fault:
-                self.refused.append(fault)
+            if isinstance(ready, DeidFault):
+                self.refused.append(ready)
                 continue
             self.sources[instance.digest] = instance
             yield ready
-
-    def _ready(self, instance: Instance) -> Outgoing:
-        self.workshop.reader.verify(instance)
-        view = self.workshop.reader.view(instance.location)
-        if self.profile is None:
-            return _as_it_is(instance, self.job, view)
-        clean = deidentify(view, self.profile)
-        return Outgoing(
-            clean.sop_class_uid,
-            clean.sop_instance_uid,
-            clean.series_instance_uid,
-            clean.study_instance_uid,
-            clean.transfer_syntax_uid,
-            clean.chunks,
-            instance.digest,
-        )
 
     def pay(self, receipts: Iterator[Receipt]) -> None:
         """Write receipts as they come, in batches; those before a fault stand."""
@@ -77,22 +53,13 @@ class _Delivery:
 
     def _flush(self) -> None:
         self.flushed_at = time.monotonic()
+        ledger = self.workshop.ledger
+        if told := self.treatment.note():
+            ledger.outbox.record(told, time.time())
         if self.proven:
-            self.workshop.ledger.receipts.add(self.job.id, self.applied, self.proven)
+            ledger.receipts.add(self.job.id, self.treatment.applied, self.proven)
             self.count += len(self.proven)
             self.proven = []
-
-
-def _as_it_is(instance: Instance, job: Job, view: memoryview) -> Outgoing:
-    return Outgoing(
-        instance.arrival.sop_class_uid,
-        instance.arrival.sop_instance_uid,
-        job.spec.series.series_instance_uid,
-        job.spec.series.study_instance_uid,
-        instance.arrival.transfer_syntax_uid,
-        (view,),
-        instance.digest,
-    )
 
 
 def forward(job: Job, workshop: Workshop) -> Done:
@@ -101,9 +68,9 @@ def forward(job: Job, workshop: Workshop) -> Done:
     Raises a DeliveryFault of the destination, Corrupt when the spool's bytes fail their digest,
     or the DeidFault of an object that may not leave, after all others were delivered.
     """
-    profile = workshop.profile(job.spec.profile) if job.spec.profile else None
-    delivery = _Delivery(job, workshop, profile)
-    owed = workshop.ledger.receipts.owed(job.spec.series, job.spec.target, delivery.applied)
+    delivery = _Delivery(job, workshop, treatment(job, workshop))
+    applied = delivery.treatment.applied
+    owed = workshop.ledger.receipts.owed(job.spec.series, job.spec.target, applied)
     if not owed:
         return Done("nothing new to deliver")
     with closing(workshop.destination(job.spec.target)) as destination:

@@ -10,6 +10,7 @@ from routing.job import Kind
 
 HANDLERS: Final[Mapping[Kind, Handler]] = {
     Kind.FORWARD: forward,
+    Kind.REIDENTIFY: forward,
     Kind.INFER: infer,
 }
 """An intake is filed again by the front, which owns the index (node/filing.py)."""

@@ -9,7 +9,9 @@ from config import secrets
 from config.model import Settings
 from deid.profile import Profile, compile_profile
 from deid.pseudonym import read_key
+from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
+from node.vault import open_vault
 from storage.destinations.base import Destination
 from storage.destinations.table import open_destination
 from storage.ledger.events import NewEvent
@@ -39,6 +41,7 @@ class Workshop:
     pool: Pool
     stopping: threading.Event = field(default_factory=threading.Event)
     _profiles: dict[str, Profile] = field(default_factory=dict)
+    _vault: Vault | None = None
 
     def check_stop(self) -> None:
         """Raise Stopping when the worker is asked to end; called between objects."""
@@ -55,6 +58,12 @@ class Workshop:
             self._profiles[name] = compile_profile(name, table, key)
         return self._profiles[name]
 
+    def vault(self) -> Vault:
+        """Give the vault, opened once. Raises ConfigFault without a [vault], StorageFault."""
+        if self._vault is None:
+            self._vault = open_vault(self.settings)
+        return self._vault
+
     def destination(self, name: str) -> Destination:
         """Open a destination. Raises ConfigFault when the config no longer has it."""
         if name not in self.settings.destinations:
@@ -70,4 +79,6 @@ class Workshop:
     def close(self) -> None:
         """Close what was opened."""
         self.pool.close()
+        if self._vault is not None:
+            self._vault.close()
         self.ledger.close()

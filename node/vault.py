@@ -1,0 +1,87 @@
+"""Open the vault that the config file names, with its keys, and say who asks it."""
+
+import os
+import pwd
+from pathlib import Path
+from typing import Final
+
+from config import secrets
+from config.model import Secret, Settings
+from deid.pseudonym import read_key
+from deid.vault.audit import Asker
+from deid.vault.sealing import VaultKey, VaultKeys
+from deid.vault.vault import Vault
+from dicom.errors import ConfigFault
+from storage.vault.store import VaultStore
+
+_LOGIN: Final = Path("/proc/self/loginuid")
+_NOBODY: Final = (1 << 32) - 1
+
+
+def open_vault(settings: Settings, *, existing: bool = False) -> Vault:
+    """Open the vault in the data directory; make it unless it must exist.
+
+    Raises ConfigFault without a [vault] or a usable key, StorageFault or Corrupt for the file.
+    """
+    keys = vault_keys(settings)
+    opening = VaultStore.open_existing if existing else VaultStore.open
+    store = opening(settings.node.data_dir)
+    return Vault(store.rows, store.trail, keys)
+
+
+def vault_keys(settings: Settings) -> VaultKeys:
+    """Read the keys that [vault] names. Raises ConfigFault with the faults of all of them."""
+    if settings.vault is None:
+        words = "is not in the config file: make a key with `penumbra key new vault.key`, and name"
+        raise ConfigFault([("vault", words + ' it as [vault] key = { file = "vault.key" }')])
+    problems: list[tuple[str, str]] = []
+    current = _read("vault.key", settings.vault.key, problems)
+    older = [
+        _read(f"vault.old_keys[{i}]", secret, problems)
+        for i, secret in enumerate(settings.vault.old_keys)
+    ]
+    for name, profile in settings.profiles.items():
+        if profile.key == settings.vault.key:
+            words = f"is also the key of the profile {name}: make one of its own, so that who links"
+            problems.append(("vault.key", words + " pseudonyms cannot open the vault"))
+    if problems or current is None:
+        raise ConfigFault(problems)
+    return VaultKeys(current, [key for key in older if key is not None])
+
+
+def this_user(purpose: str) -> Asker:
+    """Name who runs this process: its user, and behind sudo who logged in."""
+    user = _name(os.getuid())
+    login = _login()
+    return Asker(user if login in {"", user} else f"{user} (logged in as {login})", purpose)
+
+
+def this_job(job_id: int, rule: str) -> Asker:
+    """Name a worker's job that asks because a rule says so."""
+    return Asker(f"job {job_id}", f"rule {rule}")
+
+
+def _read(place: str, secret: Secret, problems: list[tuple[str, str]]) -> VaultKey | None:
+    try:
+        return VaultKey(read_key(secrets.read(secret)))
+    except ConfigFault as fault:
+        problems += [(place, words) for _, words in fault.problems]
+    except ValueError as fault:
+        problems.append((place, str(fault)))
+    return None
+
+
+def _login() -> str:
+    """Say who logged in to the session, which sudo and su do not change; "" where unknown."""
+    try:
+        number = int(_LOGIN.read_text("ascii"))
+    except (OSError, ValueError):
+        return ""
+    return "" if number == _NOBODY else _name(number)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
