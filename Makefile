@@ -61,6 +61,12 @@ bench-ingest: ## receiving beside other servers, into docs/benchmarks.md; about 
 	@deploy/setup-peers.sh
 	@$(BIN)/python -m bench.ingest --client load,storescu --write docs/benchmarks.md $(BENCH_ARGS)
 
+.PHONY: bench-deid
+bench-deid: ## de-identifying beside other tools, into docs/benchmarks.md; about 2 minutes
+	@deploy/setup-python.sh
+	@deploy/setup-deid-peers.sh
+	@$(BIN)/python -m bench.deid --write docs/benchmarks.md $(BENCH_ARGS)
+
 .PHONY: format
 format: setup ## let ruff mend style and format
 	$(BIN)/ruff check --fix .
@@ -73,4 +79,4 @@ clean: ## remove what runs left behind; environments and var/ stay
 
 .PHONY: distclean
 distclean: clean ## remove the environments too
-	rm -rf .venv .venv-triton
+	rm -rf .venv .venv-triton .venv-deid-peers

@@ -1,0 +1,1 @@
+"""De-identification beside others: time per object in one run, and memory for a large one."""
