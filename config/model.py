@@ -5,7 +5,7 @@ run reports every fault of a file. Settings are frozen: a change is a new object
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -236,7 +236,14 @@ class Rule(Table):
     """What happens to a Series once it is complete."""
 
     name: str
-    when: dict[str, str | int | tuple[str | int, ...]] = Field(default_factory=dict)
+    when: dict[str, Any] = Field(default_factory=dict)
+    """Conditions by keyword; config/conditions.py reads what stands beside each."""
+    expr: str | None = None
+    """A condition in CEL that must hold beside `when`."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Rules with more of it are asked first; among equals, as they stand in the file."""
+    stop: bool = False
+    """Whether no further rule is asked once this one matches."""
     profile: str | None = None
     reidentify: str | None = None
     """A reversible profile under which its objects were de-identified: they get their identity

@@ -10,17 +10,13 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
-from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
-from config import addresses, privacy, secrets
+from config import addresses, conditions, expressions, privacy, secrets
 from config.files import Place
 from config.model import Http, Node, Secret, Tls
 from config.tables import Found, Tables, at, is_file, named_tables, table, texts
-from config.words import suggestion, unknown
+from config.words import unknown
 from dicom import ae, uid
-
-ROUTE_KEYS: Final = frozenset({"calling_ae", "called_ae"})
-"""Conditions of a rule that are no DICOM keywords (routing/rules.py knows the same)."""
 
 _BAD_TITLE: Final = (
     "is no AE title: 1 to 16 printable ASCII characters,"
@@ -28,7 +24,7 @@ _BAD_TITLE: Final = (
 )
 _MARKS: Final = frozenset({"slow_below_mb", "refuse_below_mb", "reserve_mb"})
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (compared with, not bound)
-_NO_TEXT: Final = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_WILDCARDS: Final = frozenset("*?[")
 
 
 def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
@@ -190,7 +186,7 @@ def _rules(tables: Tables) -> Found:
                 yield ("rules", i, "name"), f"is the name of rules[{first[name]}] too"
         yield from _targets(tables, ("rules", i), rule)
         yield from _purpose(("rules", i), rule)
-        yield from _conditions(("rules", i, "when"), rule.get("when"))
+        yield from _conditions(tables, ("rules", i), rule)
 
 
 def _targets(tables: Tables, here: Place, rule: Tables) -> Found:
@@ -215,18 +211,29 @@ def _purpose(here: Place, rule: Tables) -> Found:
         yield here, "does nothing: give it send, or infer and results_to"
 
 
-def _conditions(here: Place, when: Any) -> Found:
+def _conditions(tables: Tables, here: Place, rule: Tables) -> Found:
+    when, expr = rule.get("when"), rule.get("expr")
     for key, wanted in when.items() if isinstance(when, Mapping) else ():
-        if wanted == []:
-            yield (*here, key), "is an empty list, which nothing matches"
-        if key in ROUTE_KEYS:
-            continue
-        tag = tag_for_keyword(key)
-        if tag is None:
-            near = suggestion(key, [*ROUTE_KEYS, *keyword_dict]) or "take one from PS3.6"
-            yield (*here, key), f"is no DICOM keyword, calling_ae or called_ae; {near}"
-        elif dictionary_VR(tag).split()[0] in _NO_TEXT:
-            yield (*here, key), f"has no text to compare (VR {dictionary_VR(tag)})"
+        place = (*here, "when", key)
+        try:
+            conditions.read(key, wanted)
+        except conditions.Unreadable as fault:
+            yield from (((*place, *inner), words) for inner, words in fault.problems)
+        else:
+            yield from _known_peers(tables, place, wanted) if key == "peer" else ()
+    if isinstance(expr, str):
+        try:
+            expressions.compile_expression(expr)
+        except ValueError as fault:
+            yield (*here, "expr"), str(fault)
+
+
+def _known_peers(tables: Tables, place: Place, wanted: Any) -> Found:
+    inner = wanted["not"] if isinstance(wanted, Mapping) else wanted
+    peers = table(tables, "peers")
+    for name in [inner] if isinstance(inner, str) else inner:
+        if isinstance(name, str) and name not in peers and not _WILDCARDS & set(name):
+            yield place, unknown(name, peers, "peer")
 
 
 def _mqtt(tables: Tables) -> Found:

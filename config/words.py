@@ -83,8 +83,6 @@ def _one(error: ErrorDetails, model: type[BaseModel]) -> tuple[Place, str]:
         return place, f"is no known key; {near}"
     if kind is Secret and error["type"] != "value_error":
         return place, f"is missing; {_SECRET}" if error["type"] == "missing" else _SECRET
-    if _is_choice(kind):
-        return place, "must be text, a whole number, or a list of these"
     if error["type"].startswith("union_tag"):
         place = (*place, str(context["discriminator"]).strip("'"))
     say = _WORDS.get(error["type"])
@@ -105,8 +103,6 @@ def _locate(loc: Place, model: type[BaseModel]) -> tuple[Place, Any, Collection[
         if _is_tagged(kind):
             kind = _member(kind, str(part))
             continue
-        if _is_choice(kind):
-            break
         place.append(part)
         kind, keys = _step(kind, part, keys)
     return tuple(place), _bare(kind), keys
@@ -144,10 +140,6 @@ def _bare(kind: Any) -> Any:
 
 def _is_union(kind: Any) -> bool:
     return get_origin(kind) in {Union, types.UnionType}
-
-
-def _is_choice(kind: Any) -> bool:
-    return _is_union(kind) and len(get_args(kind)) > 1
 
 
 def _is_tagged(kind: Any) -> bool:

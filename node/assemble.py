@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from config.model import Settings
+from config.model import Node, Settings
 from dicom.context import storage_contexts
 from node.associations import AssociationBook
 from node.control_client import SOCKET_NAME
@@ -23,17 +23,19 @@ from node.services.store import StoreService
 from node.settler import Settler
 from node.status import Status
 from node.supervisor import Supervisor
+from node.traits import Traits
 from node.watermarks import Marks, Watermarks
 from node.web.control import control_app
 from node.web.server import Server
 from node.web.signs import signs_app
-from routing.rules import Rule, compile_rule
+from routing.rules import compile_rules
 from routing.settle import Timing
 from storage.index.database import Index
 from storage.ledger.events import NewEvent
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
+from storage.spool.sealing import SpoolKeys
 from storage.spool.spool import Spool
 
 MB = 1 << 20
@@ -56,22 +58,6 @@ class Front:
     notifier: Notifier | None
 
 
-def compile_rules(settings: Settings) -> list[Rule]:
-    """Compile the [[rules]] of a config file."""
-    return [
-        compile_rule(
-            rule.name,
-            rule.when,
-            profile=rule.profile,
-            reidentify=rule.reidentify,
-            send=rule.send,
-            infer=rule.infer,
-            results_to=rule.results_to,
-        )
-        for rule in settings.rules
-    ]
-
-
 def assemble(settings: Settings, config_file: Path) -> Front:
     """Open what is on disk and connect the parts; nothing runs yet.
 
@@ -83,21 +69,17 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     root = data_dir / "spool"
     keys = spool_keys(settings.node)
     require_keys(keys, root)
-    spool = Spool.open(
-        root,
-        segment_bytes=settings.node.segment_mb * MB,
-        reserve_bytes=settings.node.reserve_mb * MB,
-        key=keys.current,
-    )
+    spool = _spool(settings.node, root, keys)
     ledger = Ledger.open(data_dir)
     index = Index.open(data_dir / "index.duckdb")
     reader = SpoolReader(root, keys)
     book = AssociationBook()
     metrics, history = Metrics(settings.peers), History(time.time)
     supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
+    readings = ReadingProcess(root, keys)
     filing = Filing(
         spool,
-        Follower(spool, reader, ledger.intake, index, ReadingProcess(root, keys)),
+        Follower(spool, reader, ledger.intake, index, readings),
         _settler(settings, ledger, reader),
         ledger,
         book,
@@ -105,6 +87,7 @@ def assemble(settings: Settings, config_file: Path) -> Front:
         pid=os.getpid(),
         ring=supervisor.ring,
     )
+    readings.beat = filing.beat
     watermarks = _watermarks(settings, spool, ledger)
     contexts = storage_contexts(settings.node.private_sop_classes)
     listener = Listener(
@@ -133,6 +116,16 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     return Front(spool, ledger, index, filing, listener, supervisor, watermarks, servers, notifier)
 
 
+def _spool(node: Node, root: Path, keys: SpoolKeys) -> Spool:
+    """Open the spool to write to."""
+    return Spool.open(
+        root,
+        segment_bytes=node.segment_mb * MB,
+        reserve_bytes=node.reserve_mb * MB,
+        key=keys.current,
+    )
+
+
 def _events(ledger: Ledger) -> Callable[[int, int], list[dict[str, object]]]:
     """Give the control app its events as plain facts."""
     return lambda after, limit: [asdict(event) for event in ledger.outbox.after(after, limit)]
@@ -141,7 +134,15 @@ def _events(ledger: Ledger) -> Callable[[int, int], list[dict[str, object]]]:
 def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader) -> Settler:
     """Settle Series, and plan what the rules ask for."""
     timing = Timing(settings.settle.quiet_s, settings.settle.release_s)
-    return Settler(ledger.settling, reader, compile_rules(settings), timing)
+    rules = compile_rules(settings.rules)
+    traits = Traits(reader, rules, settings.peers)
+    return Settler(
+        ledger.settling,
+        traits,
+        rules,
+        timing,
+        lambda events: ledger.outbox.record(events, time.time()),
+    )
 
 
 def _watermarks(settings: Settings, spool: Spool, ledger: Ledger) -> Watermarks:

@@ -1,19 +1,21 @@
 """Settle complete Series and write what they owe; the only caller of rules at run time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
-from pydicom.dataset import Dataset
 
-from dicom import part10
 from dicom.entity import Origin
-from dicom.errors import Fault
 from node.associations import Closed
-from routing.plan import Settled, plan
-from routing.rules import Attributes, Rule
+from node.traits import Traits
+from routing.plan import Plan, Settled, plan
+from routing.rules import Rule
 from routing.settle import Timing, judge
+from storage.ledger.events import NewEvent
 from storage.ledger.settling import OpenSeries, Settling
-from storage.spool.reader import SpoolReader
+
+RULE_FAILED: Final = "penumbra.rule.failed"
+"""The type of the event about a rule whose expression could not be evaluated."""
 
 log = structlog.get_logger()
 
@@ -24,14 +26,16 @@ class Settler:
     def __init__(
         self,
         settling: Settling,
-        reader: SpoolReader,
+        traits: Traits,
         rules: Sequence[Rule],
         timing: Timing,
+        tell: Callable[[Sequence[NewEvent]], object],
     ) -> None:
         self._settling = settling
-        self._reader = reader
+        self._traits = traits
         self._rules = rules
         self._timing = timing
+        self._tell = tell
 
     def step(self, now: float, closed: Closed) -> int:
         """Settle what is due; returns the number of Series settled.
@@ -45,53 +49,33 @@ class Settler:
             reason = judge(one.pending, self._timing, now)
             if reason is None:
                 continue
-            jobs = plan(
-                Settled(
-                    one.pending.key,
-                    one.revision,
-                    one.pending.origin,
-                    one.rule,
-                    self._attributes(one),
-                ),
-                self._rules,
-            )
-            if one.pending.origin is Origin.AI and not jobs:
+            owed = self._plan(one)
+            if one.pending.origin is Origin.AI and not owed.jobs:
                 # The rule was renamed or lost its results_to; the report stays in the spool.
                 log.warning("result goes nowhere", rule=one.rule, result=one.example.digest)
-            if self._settling.settle(one, reason, jobs, now):
+            if self._settling.settle(one, reason, owed.jobs, now):
                 settled += 1
+                self._tell_undecided(one, owed)
                 log.info(
                     "series settled",
                     series=one.pending.key.series_instance_uid,
                     revision=one.revision,
                     reason=str(reason),
                     instances=one.instances,
-                    jobs=len(jobs),
+                    jobs=len(owed.jobs),
                 )
         return settled
 
-    def _attributes(self, one: OpenSeries) -> Attributes:
-        arrival = one.example.arrival
-        route = {"calling_ae": arrival.calling_ae, "called_ae": arrival.called_ae}
-        head: Dataset | None = None
+    def _plan(self, one: OpenSeries) -> Plan:
+        key, origin = one.pending.key, one.pending.origin
+        attributes = self._traits.of(one.example)
+        return plan(Settled(key, one.revision, origin, one.rule, attributes), self._rules)
 
-        def values(keyword: str) -> list[str]:
-            nonlocal head
-            if keyword in route:
-                return [route[keyword]]
-            if head is None:
-                head = self._head(one)
-            found = part10.text(head, keyword)
-            return found.split("\\") if found else []
-
-        return values
-
-    def _head(self, one: OpenSeries) -> Dataset:
-        try:
-            with self._reader.open(one.example.location) as stream:
-                return part10.read_head(stream)
-        except Fault as fault:
-            # It could be read when it was filed; a rule then sees no attributes, matches only
-            # where it asks for none, and the delivery meets the same fault and is held.
-            log.error("head lost", series=one.pending.key.series_instance_uid, fault=fault.code)
-            return Dataset()
+    def _tell_undecided(self, one: OpenSeries, owed: Plan) -> None:
+        """Say which rules failed, without values: a Series may not have gone where it should."""
+        series = one.pending.key.series_instance_uid
+        for rule, fault in owed.undecided:
+            log.error("rule failed", rule=rule.name, series=series, words=str(fault))
+        if owed.undecided:
+            facts = [{"rule": rule.name, "words": str(fault)} for rule, fault in owed.undecided]
+            self._tell([NewEvent(RULE_FAILED, series, each) for each in facts])

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from config.conditions import Attributes
+from config.expressions import Undecided
 from dicom.entity import Origin, SeriesKey
 from routing.job import Kind, NewJob
-from routing.rules import Attributes, Rule
+from routing.rules import Rule, choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +22,35 @@ class Settled:
     attributes: Attributes
 
 
-def plan(series: Settled, rules: Sequence[Rule]) -> list[NewJob]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a revision of a Series owes, and which rules could not say."""
+
+    jobs: tuple[NewJob, ...]
+    undecided: tuple[tuple[Rule, Undecided], ...] = ()
+
+
+def plan(series: Settled, rules: Sequence[Rule]) -> Plan:
     """List what one revision of a Series owes.
 
-    A Series from outside owes the `send` and `infer` of every rule that matches. A result owes
+    A Series from outside owes the `send` and `infer` of every rule that matches; one that cannot
+    be evaluated counts as not matching. A result owes
     the `results_to` of the rule that asked for it and is never inferred again; it keeps its
     identity, because it goes back to where the patient is known.
     """
     key, revision = series.key, series.revision
     if series.origin is Origin.AI:
-        return [
-            NewJob(Kind.FORWARD, key, revision, rule.name, destination)
-            for rule in rules
-            if rule.name == series.made_by
-            for destination in rule.results_to
-        ]
+        return Plan(
+            tuple(
+                NewJob(Kind.FORWARD, key, revision, rule.name, destination)
+                for rule in rules
+                if rule.name == series.made_by
+                for destination in rule.results_to
+            )
+        )
     jobs: list[NewJob] = []
-    for rule in rules:
-        if not rule.matches(series.attributes):
-            continue
+    choice = choose(rules, series.attributes)
+    for rule in choice.matched:
         kind = Kind.REIDENTIFY if rule.reidentify else Kind.FORWARD
         profile = rule.reidentify or rule.profile
         jobs += [
@@ -46,4 +58,4 @@ def plan(series: Settled, rules: Sequence[Rule]) -> list[NewJob]:
             for destination in rule.send
         ]
         jobs += [NewJob(Kind.INFER, key, revision, rule.name, model) for model in rule.infer]
-    return jobs
+    return Plan(tuple(jobs), choice.undecided)

@@ -1,31 +1,15 @@
-"""Which rules match a Series: `when` tables over DICOM keywords and AE titles."""
+"""Which rules match a Series: every one whose conditions all hold, until one says stop."""
 
-import fnmatch
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-Attributes = Callable[[str], Sequence[str]]
-"""Gives an attribute's values as text by keyword; empty when the Series has none."""
+from config import conditions, model
+from config.conditions import Attributes, Condition
+from config.expressions import Expression, Undecided, compile_expression
 
-Wanted = str | int | Sequence[str | int]
-
-ROUTE_KEYS: Final = frozenset({"calling_ae", "called_ae"})
-"""Conditions that are no DICOM keywords: who sent the Series, and to which title."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One line of a `when` table: it holds when any value of the attribute fits any pattern."""
-
-    keyword: str
-    patterns: tuple[re.Pattern[str], ...]
-
-    def holds(self, attributes: Attributes) -> bool:
-        """Whether a Series with these attributes meets the condition."""
-        values = [value.strip() for value in attributes(self.keyword)]
-        return any(pattern.fullmatch(value) for pattern in self.patterns for value in values)
+ROUTE_KEYS: Final = frozenset(conditions.ROUTE_KEYS)
+"""What rules may ask for that stands in no head: who sent the Series, to which title, when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +18,9 @@ class Rule:
 
     name: str
     when: tuple[Condition, ...]
+    expr: Expression | None
+    priority: int
+    stop: bool
     profile: str
     reidentify: str
     send: tuple[str, ...]
@@ -41,31 +28,97 @@ class Rule:
     results_to: tuple[str, ...]
 
     def matches(self, attributes: Attributes) -> bool:
-        """Whether every condition holds; a rule without conditions matches every Series."""
-        return all(condition.holds(attributes) for condition in self.when)
+        """Whether every condition holds; a rule without conditions matches every Series.
+
+        Raises Undecided when its expression cannot be evaluated.
+        """
+        for condition in self.when:
+            if not condition.holds(attributes):
+                return False
+        return self.expr is None or self.expr.holds(attributes)
 
 
-def compile_condition(keyword: str, wanted: Wanted) -> Condition:
-    """Make a condition of a value or a list of values; `*` and `?` are wildcards."""
-    values = [wanted] if isinstance(wanted, (str, int)) else wanted
-    return Condition(
-        keyword, tuple(re.compile(fnmatch.translate(str(value).strip())) for value in values)
-    )
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The rules that a Series falls under, in the order in which they were asked."""
+
+    matched: tuple[Rule, ...]
+    undecided: tuple[tuple[Rule, Undecided], ...]
+    """Those whose expression failed: they count as not matching, and somebody should know."""
+
+
+def choose(rules: Sequence[Rule], attributes: Attributes) -> Choice:
+    """Ask rules in their order, and no further once one that matches says stop."""
+    matched: list[Rule] = []
+    undecided: list[tuple[Rule, Undecided]] = []
+    for rule in rules:
+        try:
+            if not rule.matches(attributes):
+                continue
+        except Undecided as fault:
+            undecided.append((rule, fault))
+            continue
+        matched.append(rule)
+        if rule.stop:
+            break
+    return Choice(tuple(matched), tuple(undecided))
+
+
+def asked_of_heads(rules: Iterable[Rule]) -> frozenset[str]:
+    """Name the DICOM keywords that rules ask for."""
+    asked: set[str] = set()
+    for rule in rules:
+        asked.update(condition.keyword for condition in rule.when)
+        asked.update(rule.expr.names if rule.expr else ())
+    return frozenset(asked - ROUTE_KEYS)
+
+
+def compile_rules(rules: Iterable[model.Rule]) -> list[Rule]:
+    """Compile the [[rules]] of a config file, and put them in the order in which they are asked.
+
+    Those of a valid file compile: config.load finds what is wrong with the others.
+    """
+    compiled = [
+        compile_rule(
+            rule.name,
+            rule.when,
+            expr=rule.expr,
+            priority=rule.priority,
+            stop=rule.stop,
+            profile=rule.profile,
+            reidentify=rule.reidentify,
+            send=rule.send,
+            infer=rule.infer,
+            results_to=rule.results_to,
+        )
+        for rule in rules
+    ]
+    return sorted(compiled, key=lambda rule: -rule.priority)
 
 
 def compile_rule(
     name: str,
-    when: Mapping[str, Wanted],
+    when: Mapping[str, Any],
     *,
+    expr: str | None = None,
+    priority: int = 0,
+    stop: bool = False,
     profile: str | None = None,
     reidentify: str | None = None,
     send: Sequence[str] = (),
     infer: Sequence[str] = (),
     results_to: Sequence[str] = (),
 ) -> Rule:
-    """Make a rule of a [[rules]] table."""
-    conditions = tuple(compile_condition(key, value) for key, value in when.items())
+    """Make a rule of a [[rules]] table. Raises ValueError when a condition cannot be used."""
     return Rule(
-        name, conditions, profile or "", reidentify or "",
-        tuple(send), tuple(infer), tuple(results_to),
-    )  # fmt: skip
+        name,
+        tuple(conditions.read(key, value) for key, value in when.items()),
+        compile_expression(expr) if expr is not None else None,
+        priority,
+        stop,
+        profile or "",
+        reidentify or "",
+        tuple(send),
+        tuple(infer),
+        tuple(results_to),
+    )

@@ -6,11 +6,9 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from config import references
 from config.load import load
 from config.model import Settings
 from dicom.errors import ConfigFault
-from routing.rules import ROUTE_KEYS
 
 FOLDER = '[destinations.out]\nkind = "folder"\npath = "out"\n'
 STORE = '[destinations.lake]\nkind = "object-store"\n'
@@ -62,8 +60,15 @@ SHAPE = [
     ('[profiles.p]\nkey = { env = "A", file = "b" }', "profiles.p.key", "either"),
     (MODEL + "endpoints = []", "models.m.endpoints", "needs 1 or more"),
     ('[[rules]]\nsend = ["out"]\n' + FOLDER, "rules[0].name", "is missing"),
-    (FOLDER + RULE + "when = { Rows = 1.5 }", "rules[0].when.Rows", "text, a whole number"),
-    (FOLDER + RULE + "when = { Rows = [true] }", "rules[0].when.Rows", "text, a whole number"),
+    (FOLDER + RULE + "when = 1", "rules[0].when", "must be a table"),
+    (FOLDER + RULE + "when = { Rows = true }", "rules[0].when.Rows", "must be text, a number"),
+    (FOLDER + RULE + "when = { Rows = [1, true] }", "rules[0].when.Rows[1]", "must be text, a"),
+    (FOLDER + RULE + "when = { Rows = {} }", "rules[0].when.Rows", "must be text, a number"),
+    (FOLDER + RULE + "when = { Rows = { not = { not = 1 } } }", "rules[0].when.Rows.not",
+     "must be text, a number"),
+    (FOLDER + RULE + "expr = 1", "rules[0].expr", "must be text in quotes"),
+    (FOLDER + RULE + "stop = 1", "rules[0].stop", "must be true or false"),
+    (FOLDER + RULE + "priority = 1001", "rules[0].priority", "must be at most 1000"),
     ('[mqtt]\nurl = "http://h"', "mqtt.url", "must begin with mqtt://"),
 ]  # fmt: skip
 
@@ -130,6 +135,29 @@ MEANING = [
     (FOLDER + RULE + 'when = { PixelData = "x" }', "rules[0].when.PixelData", "no text"),
     (FOLDER + RULE + 'when = { ReferencedSeriesSequence = "x" }',
      "rules[0].when.ReferencedSeriesSequence", "no text to compare (VR SQ)"),
+    (FOLDER + RULE + "when = { Modality = { not = [] } }", "rules[0].when.Modality.not",
+     "nothing matches"),
+    (FOLDER + RULE + "when = { Rows = { from = 9, to = 1 } }", "rules[0].when.Rows",
+     "begins after it ends"),
+    (FOLDER + RULE + 'when = { Rows = { from = "a" } }', "rules[0].when.Rows", "one number"),
+    (FOLDER + RULE + "when = { Modality = { from = 1 } }", "rules[0].when.Modality", "no order"),
+    (FOLDER + RULE + 'when = { StudyDate = "2026-2027" }', "rules[0].when.StudyDate", "YYYYMMDD"),
+    (FOLDER + RULE + 'when = { StudyDate = "20270101-20260101" }', "rules[0].when.StudyDate",
+     "begins after it ends"),
+    (FOLDER + RULE + 'when = { StudyDate = "-" }', "rules[0].when.StudyDate", "open at both ends"),
+    (FOLDER + RULE + 'when = { time = "22-6" }', "rules[0].when.time", '"22:00-06:00"'),
+    (FOLDER + RULE + 'when = { time = "06:00-06:00" }', "rules[0].when.time", "00:00-24:00"),
+    (FOLDER + RULE + "when = { time = 6 }", "rules[0].when.time", "text in quotes"),
+    (FOLDER + RULE + 'when = { weekday = ["mon", "funday"] }', "rules[0].when.weekday[1]",
+     "mon-fri"),
+    (FOLDER + RULE + 'when = { origin = "ai" }', "rules[0].when.origin", "see results_to"),
+    (FOLDER + RULE + 'when = { peer = { not = "CT" } }', "rules[0].when.peer", "no peer 'CT'"),
+    (FOLDER + RULE + """expr = 'Modality == "CT" &&'""", "rules[0].expr", "column 20"),
+    (FOLDER + RULE + """expr = 'Modalty == "CT"'""", "rules[0].expr", "did you mean 'Modality'?"),
+    (FOLDER + RULE + 'expr = "Modality == 1"', "rules[0].expr", "column 10"),
+    (FOLDER + RULE + 'expr = "Modality"', "rules[0].expr", "gives STRING, not true or false"),
+    (FOLDER + RULE + 'expr = """true &&\n  1 + true"""', "rules[0].expr", "line 2, column"),
+    (FOLDER + RULE + 'expr = ""', "rules[0].expr", "Syntax error"),
     ('[mqtt]\nurl = "mqtt://"', "mqtt.url", "names no host"),
     ('[mqtt]\nurl = "mqtt://h:x"', "mqtt.url", "names no host"),
     ('[mqtt]\nurl = "mqtt://h/topic"', "mqtt.url", "must end after the port"),
@@ -281,11 +309,6 @@ def test_a_fault_in_conf_d_names_the_file(faults):
 def test_nothing_is_guessed_about_files_that_cannot_be_read(faults):
     """A broken part of conf.d is the only fault told: others may follow from it."""
     assert set(faults(RULE, a="[peers.]")) == {"conf.d/a.toml:1:8"}
-
-
-def test_rules_know_the_same_senders_as_routing():
-    """A condition that the loader accepts beside DICOM keywords is one that routing knows."""
-    assert references.ROUTE_KEYS == ROUTE_KEYS
 
 
 def test_a_secret_file_that_everybody_may_read_is_refused(folder, faults):

@@ -10,20 +10,24 @@ import pytest
 
 ANYWHERE = ["*"]
 HOMES = {
+    "PIL": ["deid/pixels/jpeg.py"],
     "aiomqtt": ["node/notify.py"],
     "anyio": ["node/web/*"],
+    "cel_expr_python": ["config/expressions.py"],
     "click": ["node/cli.py", "node/options.py", "node/commands/*"],
     "cryptography": [
         "config/certificates.py",
+        "deid/evidence/*",
         "deid/pseudonym.py",
-        "deid/vault.py",
+        "deid/vault/*",
         "storage/spool/sealing.py",
     ],
     "duckdb": ["storage/index/*"],
+    "gdcm": ["deid/pixels/gdcm_encoder.py"],
     "grpc": ["ai/triton.py"],
     "highdicom": ["ai/report/*"],
     "httpx": ["node/control_client.py"],
-    "numpy": ["ai/*", "deid/pixels.py"],
+    "numpy": ["ai/*", "deid/overlays.py", "deid/pixels/*", "deid/scan/pixels.py"],
     "obstore": ["storage/destinations/object_store.py"],
     "prometheus_client": ["node/metrics.py"],
     "paho": ["node/notify.py"],
@@ -44,8 +48,9 @@ HOMES = {
         "node/reception.py",
         "node/services/*",
     ],
+    "rapidocr_onnxruntime": ["deid/pixels/ocr.py", "deid/scan/pixels.py"],
     "rich": ["node/commands/*"],
-    "sqlalchemy": ["storage/ledger/*"],
+    "sqlalchemy": ["storage/evidence/*", "storage/ledger/*", "storage/vault/*"],
     "starlette": ["node/web/*"],
     "structlog": ANYWHERE,
     "tritonclient": ["ai/triton.py"],
@@ -56,6 +61,7 @@ HOMES = {
 pyproject.toml, and a row with the reason in docs/decisions/0005."""
 
 BROUGHT_ALONG = {
+    "PIL": "highdicom",
     "anyio": "starlette",
     "grpc": "tritonclient",
     "paho": "aiomqtt",
@@ -64,7 +70,12 @@ BROUGHT_ALONG = {
 """Packages that show through the one that cannot do without them."""
 
 FOR_TYPES_ONLY = {"_typeshed"}
-IMPORTED_AS = {"prometheus-client": "prometheus_client"}
+IMPORTED_AS = {
+    "cel-expr-python": "cel_expr_python",
+    "prometheus-client": "prometheus_client",
+    "python-gdcm": "gdcm",
+    "rapidocr-onnxruntime": "rapidocr_onnxruntime",
+}
 LOADED_BY_TRITON = "ai/serving/*"
 """Files that run in the server's environment, with its own packages."""
 
@@ -95,8 +106,11 @@ def faults(source, ours):
 
 
 def dependencies(pyproject):
-    """List the packages that an installation brings, as they are imported."""
-    for requirement in tomllib.loads(pyproject)["project"]["dependencies"]:
+    """List the packages that an installation with all extras brings, as they are imported."""
+    project = tomllib.loads(pyproject)["project"]
+    extras = project.get("optional-dependencies", {})
+    brought = [each for name in extras if name != "test" for each in extras[name]]
+    for requirement in [*project["dependencies"], *brought]:
         name = re.match(r"[A-Za-z0-9_.-]+", requirement)[0]
         yield IMPORTED_AS.get(name, name)
 

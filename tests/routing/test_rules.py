@@ -64,7 +64,7 @@ KEY = SeriesKey("1.2", "1.2.3")
 
 def test_plan_owes_what_every_matching_rule_says():
     """A Series from outside owes the sends, under the profile, and the inferences."""
-    jobs = plan(Settled(KEY, 1, Origin.DIMSE, "", attributes), RULES)
+    jobs = plan(Settled(KEY, 1, Origin.DIMSE, "", attributes), RULES).jobs
     assert [(job.kind, job.target, job.profile) for job in jobs] == [
         (Kind.FORWARD, "lake", "research"),
         (Kind.INFER, "lungs", ""),
@@ -75,15 +75,15 @@ def test_plan_owes_what_every_matching_rule_says():
 def test_a_rule_that_reidentifies_owes_the_way_back():
     """Results of others on de-identified objects are led back under the profile that is named."""
     rule = compile_rule("back", {}, reidentify="linked", send=["pacs"])
-    (job,) = plan(Settled(KEY, 1, Origin.DIMSE, "", attributes), [rule])
+    (job,) = plan(Settled(KEY, 1, Origin.DIMSE, "", attributes), [rule]).jobs
     assert (job.kind, job.target, job.profile) == (Kind.REIDENTIFY, "pacs", "linked")
 
 
 def test_a_result_goes_where_its_rule_says_and_nowhere_else():
     """A result is sent by the rule that asked for it, with its identity, and never inferred."""
-    jobs = plan(Settled(KEY, 1, Origin.AI, "chest", attributes), RULES)
+    jobs = plan(Settled(KEY, 1, Origin.AI, "chest", attributes), RULES).jobs
     assert [(job.kind, job.target, job.profile) for job in jobs] == [
         (Kind.FORWARD, "pacs", ""),
         (Kind.FORWARD, "lake", ""),
     ]
-    assert plan(Settled(KEY, 1, Origin.AI, "gone", attributes), RULES) == []
+    assert plan(Settled(KEY, 1, Origin.AI, "gone", attributes), RULES).jobs == ()

@@ -1,0 +1,99 @@
+"""What became of Series: for looking back, and for asking what other rules would have made."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, select
+
+from dicom.entity import Instance, Origin, SeriesKey
+from routing.job import Kind, NewJob
+from storage.ledger.database import Database
+from storage.ledger.intake import instance_of
+from storage.ledger.schema import instances, jobs, series
+
+_PAGE: Final = 500
+"""So many Series are read in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastSeries:
+    """A Series as the ledger has it, and what its last revision owed."""
+
+    key: SeriesKey
+    modality: str
+    origin: Origin
+    rule: str
+    """For a result: the rule that asked for it."""
+    revision: int
+    """0 while it has never settled."""
+    instances: int
+    settled_at: float | None
+    example: Instance
+    """Its first Instance; rules read their attributes from its head."""
+    jobs: tuple[NewJob, ...]
+
+
+class Past:
+    """Looks back in a ledger; changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def settled_since(self, since: float) -> Iterator[PastSeries]:
+        """Yield each Series whose last revision settled at a time or later, by their UIDs."""
+        return self._pages(series.c.settled_at >= since)
+
+    def of_study(self, study_instance_uid: str) -> Iterator[PastSeries]:
+        """Yield each Series of a Study, settled or not."""
+        return self._pages(series.c.study_instance_uid == study_instance_uid)
+
+    def _pages(self, which: ColumnElement[bool]) -> Iterator[PastSeries]:
+        last = "", ""
+        while page := self._page(which, last):
+            yield from page
+            key = page[-1].key
+            last = key.study_instance_uid, key.series_instance_uid
+
+    def _page(self, which: ColumnElement[bool], last: tuple[str, str]) -> list[PastSeries]:
+        study, uid = series.c.study_instance_uid, series.c.series_instance_uid
+        behind = (study > last[0]) | and_(study == last[0], uid > last[1])
+        query = select(series).where(which, behind).order_by(study, uid).limit(_PAGE)
+        with self._database.read() as db:
+            rows = db.execute(query).all()
+            owed = _jobs(db, [row.series_instance_uid for row in rows])
+            return [_past(db, row, owed) for row in rows]
+
+
+def _jobs(db: Connection, series_uids: Sequence[str]) -> Mapping[SeriesKey, list[NewJob]]:
+    """Give the jobs of Series, of every revision, in the order in which they were made."""
+    # One pass for a whole page: jobs have no index by Series.
+    query = select(jobs).where(jobs.c.series_instance_uid.in_(series_uids)).order_by(jobs.c.id)
+    found: dict[SeriesKey, list[NewJob]] = {}
+    for row in db.execute(query):
+        key = SeriesKey(row.study_instance_uid, row.series_instance_uid)
+        job = NewJob(Kind(row.kind), key, row.revision, row.rule, row.target, row.profile)
+        if job.kind is not Kind.INTAKE:
+            found.setdefault(key, []).append(job)
+    return found
+
+
+def _past(db: Connection, row: Row[Any], owed: Mapping[SeriesKey, Sequence[NewJob]]) -> PastSeries:
+    key = SeriesKey(row.study_instance_uid, row.series_instance_uid)
+    mine = and_(
+        instances.c.study_instance_uid == key.study_instance_uid,
+        instances.c.series_instance_uid == key.series_instance_uid,
+        instances.c.conflict.is_(False),
+    )
+    first = select(instances).where(mine).order_by(instances.c.id).limit(1)
+    return PastSeries(
+        key,
+        row.modality,
+        Origin(row.origin),
+        row.rule,
+        row.revision,
+        row.instances,
+        row.settled_at,
+        instance_of(db.execute(first).one()),
+        tuple(job for job in owed.get(key, ()) if job.revision == row.revision),
+    )
