@@ -36,7 +36,7 @@ def read_meta(file: bytes | memoryview) -> FileMeta:
     """
     offset = _PREAMBLE_BYTES + len(PREFIX)
     if bytes(file[_PREAMBLE_BYTES:offset]) != PREFIX:
-        raise CannotUnderstand("no DICOM file: the prefix is missing")
+        raise CannotUnderstand("no DICOM file: the prefix DICM is missing")
     values: dict[int, str] = {}
     while offset + _SHORT.size <= len(file):
         group, element, vr, length = _SHORT.unpack_from(file, offset)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from deid.evidence import facts
 from dicom.errors import DoesNotMatch
+from storage.destinations.base import Receipt
 from storage.evidence.entry import Clean, Delivered, Recorded
 from storage.ledger.ledger import Ledger
 
@@ -99,11 +100,12 @@ def _treated(recorded: Recorded, delivered: dict[_Key, list[Delivered]]) -> fact
         series_instance_uid=clean.series_instance_uid,
         sop_instance_uid=clean.sop_instance_uid,
         patient_pseudonym=clean.patient_pseudonym,
-        deliveries=tuple(_delivery(each) for each in receipts),
+        deliveries=tuple(delivery(each) for each in receipts),
     )
 
 
-def _delivery(one: Delivered) -> facts.Delivery:
+def delivery(one: Delivered | Receipt) -> facts.Delivery:
+    """Say where an object is, and how that was proven."""
     return facts.Delivery(
         one.destination,
         one.location,

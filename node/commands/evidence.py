@@ -9,8 +9,6 @@ from node.options import config_option
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
     from config.model import Settings
-    from deid.evidence.facts import Study
-    from deid.evidence.signature import PrivateKey
 
 
 @click.command()
@@ -88,20 +86,14 @@ def command(
         return
     from config.load import load
     from deid.evidence import signature
+    from node.reports import node_key
 
     settings = load(config_file, with_secrets=False)
     if public_key:
-        key = _private_key(settings)
+        key = node_key(settings.node)
         click.echo(signature.public_pem(key.public_key()).decode(), nl=False)
         return
     _write(settings, study, out, kind, with_originals=with_originals)
-
-
-def _private_key(settings: "Settings") -> "PrivateKey":
-    from deid.evidence.signature import private_key
-
-    settings.node.data_dir.mkdir(parents=True, exist_ok=True)
-    return private_key(settings.node.data_dir)
 
 
 def _verify(signed_file: Path, key_file: Path | None, config_file: Path) -> None:
@@ -127,11 +119,8 @@ def _verify(signed_file: Path, key_file: Path | None, config_file: Path) -> None
 
 
 def _write(settings: "Settings", study: str, out: Path, kind: str, *, with_originals: bool) -> None:
-    import time
-    from importlib import metadata
-
-    from deid.evidence import page, report, signature
     from node.evidence import gather
+    from node.reports import write_reports
     from storage.ledger.ledger import Ledger
 
     ledger = Ledger.open_existing(settings.node.data_dir)
@@ -139,35 +128,6 @@ def _write(settings: "Settings", study: str, out: Path, kind: str, *, with_origi
         found = gather(ledger, study)
     finally:
         ledger.close()
-    key = _private_key(settings)
-    out.mkdir(parents=True, exist_ok=True)
-    for one in found:
-        made = report.build(
-            one,
-            made_at=time.time(),
-            software=metadata.version("penumbra-node"),
-            node=settings.node.ae_title,
-            with_originals=with_originals,
-        )
-        signed = signature.sign(made, key)
-        stem = out / f"evidence-{_name(one)}"
-        if kind in {"json", "both"}:
-            _save(stem.with_name(f"{stem.name}.json"), signed)
-        if kind in {"html", "both"}:
-            page_text = page.render(made, signed, signature.key_id(key.public_key()))
-            _save(stem.with_name(f"{stem.name}.html"), page_text.encode())
-
-
-def _name(study: "Study") -> str:
-    """Name a report's files by what may travel: the new UID, or a number of the ledger."""
-    uid = study.study_instance_uid or f"quarantined-{study.objects[0].number}"
-    return f"{uid}-{study.profile[:8]}"
-
-
-def _save(file: Path, content: bytes) -> None:
-    import os
-
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(content)
-    click.echo(str(file))
+    kinds = ("json", "html") if kind == "both" else (kind,)
+    for file in write_reports(found, settings.node, out, kinds, with_originals=with_originals):
+        click.echo(str(file))

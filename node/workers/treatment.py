@@ -1,14 +1,15 @@
 """What happens to an object's identity before it leaves: nothing, its removal, or its return.
 
 A treatment makes objects ready, keeps the way back where the profile is reversible, and notes
-what it did as evidence. It sends nothing.
+what it did as evidence, both before an object leaves: a worker may be killed at any moment, and
+what left must have its account. It sends nothing.
 """
 
 import importlib.metadata
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from config.model import Settings
@@ -27,7 +28,11 @@ from storage.evidence.entry import Account, Clean, Entry, Source
 from storage.ledger.events import NewEvent
 
 TOGETHER: Final = 32
-"""So many objects' ways back are kept in one transaction before the first of them leaves."""
+"""So many objects are written down in one transaction before the first of them leaves, or fewer:"""
+TOGETHER_BYTES: Final = 64 << 20
+"""as many as take so much memory where the spool is encrypted (one alone may be larger),"""
+TOGETHER_S: Final = 0.5
+"""and as many as are ready by then, so that objects that take long do not wait for each other."""
 _VERSION: Final = importlib.metadata.version("penumbra-node")
 
 Ready = tuple[Instance, Outgoing | DeidFault]
@@ -45,7 +50,7 @@ class Treatment(Protocol):
         """Make objects ready, in their order, as they are asked for."""
 
     def note(self) -> Sequence[NewEvent]:
-        """Write down what was done since the last time; returns what is to be told."""
+        """Give what is to be told of what was done since the last time."""
 
 
 def treatment(job: Job, workshop: Workshop) -> Treatment:
@@ -115,6 +120,16 @@ class _AsItIs:
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Treated:
+    """An object that was de-identified, or why it may not leave."""
+
+    instance: Instance
+    original: memoryview
+    outcome: Deidentified | DeidFault
+    findings: tuple[Finding, ...]
+
+
 @dataclass(slots=True)
 class _Deidentifying:
     """Objects leave under a profile; what was done to each is noted, also where it may not."""
@@ -122,7 +137,7 @@ class _Deidentifying:
     job: Job
     workshop: Workshop
     profile: Profile
-    _entries: list[Entry] = field(default_factory=list)
+    _refused: list[Entry] = field(default_factory=list)
     _described: bool = False
 
     @property
@@ -130,92 +145,115 @@ class _Deidentifying:
         return self.profile.digest
 
     def ready(self, instances: Sequence[Instance]) -> Iterator[Ready]:
-        settings = self.workshop.settings.profiles[self.profile.name]
-        if not settings.reversible:
-            for instance in instances:
-                yield instance, self._outgoing(instance, self._clean(instance))
-            return
-        for start in range(0, len(instances), TOGETHER):
-            some = instances[start : start + TOGETHER]
-            done = [(instance, self._clean(instance)) for instance in some]
-            kept = [
-                (clean, _view(self.workshop, instance))
-                for instance, clean in done
-                if isinstance(clean, Deidentified)
-            ]
-            self.workshop.vault().keep_all(settings.project, kept)
-            for instance, clean in done:
-                yield instance, self._outgoing(instance, clean)
+        reversible = self.workshop.settings.profiles[self.profile.name].reversible
+        if reversible:
+            self.workshop.vault()  # one that cannot be opened is told before any work is done
+        for some in self._batches(instances):
+            treated = self._kept(some) if reversible else some
+            self._write_down(treated)
+            for each in treated:
+                if isinstance(each.outcome, DeidFault):
+                    yield each.instance, each.outcome
+                else:
+                    yield each.instance, outgoing(each.outcome, each.instance.digest)
 
     def note(self) -> Sequence[NewEvent]:
-        entries, self._entries = self._entries, []
+        refused, self._refused = self._refused, []
+        return [self._quarantined(refused)] if refused else []
+
+    def _batches(self, instances: Sequence[Instance]) -> Iterator[list[_Treated]]:
+        """De-identify some objects at a time; those before a fault of the disk still leave."""
+        some: list[_Treated] = []
+        size_bytes, begun = 0, time.monotonic()
+        for instance in instances:
+            self.workshop.check_stop()
+            is_over = size_bytes + instance.location.length > TOGETHER_BYTES
+            if len(some) == TOGETHER or is_over or time.monotonic() - begun > TOGETHER_S:
+                yield some
+                some, size_bytes, begun = [], 0, time.monotonic()
+            try:
+                some.append(self._treated(instance))
+            except Fault:
+                yield some
+                raise
+            size_bytes += instance.location.length
+        yield some
+
+    def _treated(self, instance: Instance) -> _Treated:
+        """De-identify one object. Raises a StorageFault of the spool."""
+        found: tuple[Finding, ...] = ()
+        original = _view(self.workshop, instance)
+        try:
+            found = findings_of(original, policy_of(self.workshop.settings, self.job.spec.rule))
+            return _Treated(instance, original, deidentify(original, self.profile), found)
+        except DeidFault as fault:
+            return _Treated(instance, original, fault, found)
+
+    def _kept(self, some: Sequence[_Treated]) -> list[_Treated]:
+        """Keep the way back of clean objects; one that has none may not leave."""
+        try:
+            self._keep(some)
+        except DeidFault:
+            return [self._kept_alone(each) for each in some]
+        return list(some)
+
+    def _kept_alone(self, each: _Treated) -> _Treated:
+        try:
+            self._keep([each])
+        except DeidFault as fault:
+            return replace(each, outcome=fault)
+        return each
+
+    def _keep(self, some: Sequence[_Treated]) -> None:
+        project = self.workshop.settings.profiles[self.profile.name].project
+        clean = [
+            (each.outcome, each.original) for each in some if isinstance(each.outcome, Deidentified)
+        ]
+        self.workshop.vault().keep_all(project, clean)
+
+    def _write_down(self, treated: Sequence[_Treated]) -> None:
+        entries = [self._entry(each) for each in treated]
         if not entries:
-            return ()
+            return
         evidence = self.workshop.ledger.evidence
         if not self._described:
             settings = self.workshop.settings.profiles[self.profile.name]
             evidence.describe(self.profile.digest, describe(self.profile, settings))
             self._described = True
         evidence.add(entries)
-        refused = Counter(entry.code for entry in entries if entry.clean is None)
-        return [self._quarantined(entries, refused)] if refused else []
+        self._refused += (entry for entry in entries if entry.clean is None)
 
-    def _quarantined(self, entries: Sequence[Entry], refused: Counter[str]) -> NewEvent:
-        first = next(entry for entry in entries if entry.clean is None)
+    def _quarantined(self, refused: Sequence[Entry]) -> NewEvent:
         facts = {
             "study": self.job.spec.series.study_instance_uid,
             "rule": self.job.spec.rule,
             "profile": self.profile.name,
-            "instances": refused.total(),
-            "faults": dict(refused),
-            "first": first.source.sop_instance_uid,
-            "words": first.reason,
-            "alarm": any(entry.reason.startswith("self-check") for entry in entries),
+            "instances": len(refused),
+            "faults": dict(Counter(entry.code for entry in refused)),
+            "first": refused[0].source.sop_instance_uid,
+            "words": refused[0].reason,
+            "alarm": any(entry.reason.startswith("self-check") for entry in refused),
         }
         series = self.job.spec.series.series_instance_uid
         return NewEvent("penumbra.series.quarantined", series, facts)
 
-    def _clean(self, instance: Instance) -> Deidentified | DeidFault:
-        """De-identify an object, and remember what was done."""
-        found: tuple[Finding, ...] = ()
-        try:
-            view = _view(self.workshop, instance)
-            found = findings_of(view, policy_of(self.workshop.settings, self.job.spec.rule))
-            clean = deidentify(view, self.profile)
-        except DeidFault as fault:
-            self._remember(instance, None, Account(findings=_words(found)), fault)
-            return fault
-        account = Account(clean.account, clean.options, _words(found))
-        self._remember(instance, clean, account)
-        return clean
-
-    def _remember(
-        self,
-        instance: Instance,
-        clean: Deidentified | None,
-        account: Account,
-        fault: DeidFault | None = None,
-    ) -> None:
-        uid = instance.arrival.sop_instance_uid
-        self._entries.append(
-            Entry(
-                source=Source(self.job.spec.series, uid, instance.digest),
-                profile=self.profile.digest,
-                rule=self.job.spec.rule,
-                job=self.job.id,
-                software=_VERSION,
-                at=time.time(),
-                clean=_named(clean) if clean else None,
-                account=account,
-                code=fault.code if fault else "",
-                reason=str(fault) if fault else "",
-            )
+    def _entry(self, treated: _Treated) -> Entry:
+        instance, made = treated.instance, treated.outcome
+        clean = made if isinstance(made, Deidentified) else None
+        fault = made if isinstance(made, DeidFault) else None
+        actions, options = (clean.account, clean.options) if clean else ((), ())
+        return Entry(
+            source=Source(self.job.spec.series, instance.arrival.sop_instance_uid, instance.digest),
+            profile=self.profile.digest,
+            rule=self.job.spec.rule,
+            job=self.job.id,
+            software=_VERSION,
+            at=time.time(),
+            clean=named(clean) if clean else None,
+            account=Account(actions, options, findings_in_words(treated.findings)),
+            code=fault.code if fault else "",
+            reason=str(fault) if fault else "",
         )
-
-    def _outgoing(
-        self, instance: Instance, clean: Deidentified | DeidFault
-    ) -> Outgoing | DeidFault:
-        return clean if isinstance(clean, DeidFault) else _outgoing(instance, clean)
 
 
 @dataclass(slots=True)
@@ -233,14 +271,16 @@ class _Reidentifying:
     def ready(self, instances: Sequence[Instance]) -> Iterator[Ready]:
         project = self.workshop.settings.profiles[self.profile.name].project
         asker = this_job(self.job.id, self.job.spec.rule)
+        holds = policy_of(self.workshop.settings, self.job.spec.rule) == "hold"
         for instance in instances:
             view = _view(self.workshop, instance)
             try:
+                findings_of(view, "hold" if holds else "off")
                 back = self.workshop.vault().reidentify(project, view, asker)
             except DeidFault as fault:
                 yield instance, fault
                 continue
-            yield instance, _outgoing(instance, back)
+            yield instance, outgoing(back, instance.digest)
 
     def note(self) -> Sequence[NewEvent]:
         return ()
@@ -251,7 +291,8 @@ def _view(workshop: Workshop, instance: Instance) -> memoryview:
     return workshop.reader.view(instance.location)
 
 
-def _outgoing(instance: Instance, made: Deidentified | Reidentified) -> Outgoing:
+def outgoing(made: Deidentified | Reidentified, source_digest: str) -> Outgoing:
+    """Give an object that was made of another to a destination."""
     return Outgoing(
         made.sop_class_uid,
         made.sop_instance_uid,
@@ -259,11 +300,12 @@ def _outgoing(instance: Instance, made: Deidentified | Reidentified) -> Outgoing
         made.study_instance_uid,
         made.transfer_syntax_uid,
         made.chunks,
-        instance.digest,
+        source_digest,
     )
 
 
-def _named(clean: Deidentified) -> Clean:
+def named(clean: Deidentified) -> Clean:
+    """Give the new names of an object, for evidence."""
     return Clean(
         clean.study_instance_uid,
         clean.series_instance_uid,
@@ -272,5 +314,6 @@ def _named(clean: Deidentified) -> Clean:
     )
 
 
-def _words(findings: Sequence[Finding]) -> tuple[str, ...]:
+def findings_in_words(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Write what validation found as evidence keeps it."""
     return tuple(f"{each.severity}: {each.rule}: {each.path} {each.words}" for each in findings)

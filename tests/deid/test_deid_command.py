@@ -1,6 +1,7 @@
 """Files in, files out: what is written, what is quarantined, and what the commands say."""
 
 import io
+import json
 import stat
 
 import pydicom
@@ -8,12 +9,21 @@ import pytest
 from click.testing import CliRunner
 from pydicom.dataset import Dataset
 
+from config.model import FolderDestination
 from deid.apply import deidentify
-from deid.files import deidentify_files, find
 from deid.pseudonym import read_key
-from dicom.errors import ConfigFault
+from dicom.errors import ConfigFault, DeidFault
 from node.commands import deid as deid_command
+from node.commands import evidence as evidence_command
 from node.commands import key as key_command
+from node.commands import vault as vault_command
+from node.deid_files import deidentify_files, find
+from storage.destinations.folder import Folder
+
+
+def folder(path):
+    """The folder that new files go to."""
+    return Folder("out", FolderDestination(kind="folder", path=path))
 
 
 def patient(name: str, number: str, instance: str) -> Dataset:
@@ -26,12 +36,12 @@ def patient(name: str, number: str, instance: str) -> Dataset:
 @pytest.fixture
 def inbox(tmp_path, build):
     """A folder with two objects and one thing that is no DICOM file."""
-    folder = tmp_path / "in"
-    (folder / "deep").mkdir(parents=True)
-    (folder / "one.dcm").write_bytes(build(patient("Doe^Archibald", "77654033", "1")))
-    (folder / "deep" / "two.dcm").write_bytes(build(patient("Doe^Archibald", "77654033", "2")))
-    (folder / "notes.txt").write_text("Archibald Doe called")
-    return folder
+    place = tmp_path / "in"
+    (place / "deep").mkdir(parents=True)
+    (place / "one.dcm").write_bytes(build(patient("Doe^Archibald", "77654033", "1")))
+    (place / "deep" / "two.dcm").write_bytes(build(patient("Doe^Archibald", "77654033", "2")))
+    (place / "notes.txt").write_text("Archibald Doe called")
+    return place
 
 
 @pytest.fixture
@@ -51,11 +61,11 @@ def test_the_files_hold_what_the_engine_makes(inbox, tmp_path, profile):
     """A file's bytes are the pipeline's bytes, under the new UIDs."""
     out, held = tmp_path / "out", tmp_path / "held"
     files = find([inbox], [out, held])
-    outcomes = list(deidentify_files(files, profile, out, held))
+    outcomes = list(deidentify_files(files, profile, folder(out), held))
     direct = deidentify((inbox / "one.dcm").read_bytes(), profile)
     path = out / direct.study_instance_uid / direct.series_instance_uid
     assert (path / f"{direct.sop_instance_uid}.dcm").read_bytes() == b"".join(direct.chunks)
-    assert [bool(each.written) for each in outcomes] == [True, False, True]
+    assert [bool(each.clean) for each in outcomes] == [True, False, True]
     assert len(list(out.rglob("*.dcm"))) == 2
     assert not list(out.rglob("*.part"))
 
@@ -65,8 +75,8 @@ def test_a_second_run_changes_nothing(inbox, tmp_path, profile):
     out, held = inbox / "out", inbox / "held"
 
     def run():
-        list(deidentify_files(find([inbox], [out, held]), profile, out, held))
-        return {f: f.read_bytes() for folder in (out, held) for f in folder.rglob("*.*")
+        list(deidentify_files(find([inbox], [out, held]), profile, folder(out), held))
+        return {f: f.read_bytes() for place in (out, held) for f in place.rglob("*.*")
                 if f.is_file()}  # fmt: skip
 
     first = run()
@@ -75,27 +85,40 @@ def test_a_second_run_changes_nothing(inbox, tmp_path, profile):
 
 
 def test_another_object_of_the_same_uid_replaces_nothing(tmp_path, build, profile):
-    """The second of two different objects with one UID is quarantined; both are kept."""
+    """Two different objects with one UID both go out, as the pipeline delivers them to a folder."""
     inbox, out, held = tmp_path / "in", tmp_path / "out", tmp_path / "held"
-    for folder, kernel in (("a", "SOFT"), ("b", "HARD")):
-        (inbox / folder).mkdir(parents=True)
+    for name, kernel in (("a", "SOFT"), ("b", "HARD")):
+        (inbox / name).mkdir(parents=True)
         dataset = patient("Doe^John", "1234567", "9")
         dataset.ConvolutionKernel = kernel
-        (inbox / folder / "same.dcm").write_bytes(build(dataset))
-    outcomes = list(deidentify_files(find([inbox], []), profile, out, held))
-    assert [bool(each.written) for each in outcomes] == [True, False]
-    assert pydicom.dcmread(outcomes[0].written).ConvolutionKernel == "SOFT"
-    assert pydicom.dcmread(held / "same.dcm").ConvolutionKernel == "HARD"
+        (inbox / name / "same.dcm").write_bytes(build(dataset))
+    outcomes = list(deidentify_files(find([inbox], []), profile, folder(out), held))
+    written = [pydicom.dcmread(out / each.receipt.location) for each in outcomes]
+    assert [each.ConvolutionKernel for each in written] == ["SOFT", "HARD"]
+    assert written[0].SOPInstanceUID == written[1].SOPInstanceUID
+
+
+@pytest.mark.p6
+def test_what_cannot_be_kept_does_not_go_out(inbox, tmp_path, profile):
+    """An object whose way back the vault refuses is quarantined with the vault's words."""
+
+    def refuse(clean, part10):
+        raise DeidFault("the vault says no")
+
+    out, held = tmp_path / "out", tmp_path / "held"
+    (first, *_) = deidentify_files(find([inbox], []), profile, folder(out), held, refuse)
+    assert (first.clean, first.reason) == (None, "the vault says no")
+    assert not list(out.rglob("*.dcm"))
 
 
 def test_quarantined_files_of_one_name_are_all_kept(tmp_path, profile):
     """A name that is taken gets a number; the reason lies beside each."""
-    for folder, text in (("a", "first"), ("b", "second")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "x.dcm").write_text(text)
+    for name, text in (("a", "first"), ("b", "second")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.dcm").write_text(text)
     held = tmp_path / "held"
     files = [tmp_path / "a" / "x.dcm", tmp_path / "b" / "x.dcm"]
-    list(deidentify_files(files, profile, tmp_path / "out", held))
+    list(deidentify_files(files, profile, folder(tmp_path / "out"), held))
     assert (held / "x.dcm").read_text() == "first"
     assert (held / "x-2.dcm").read_text() == "second"
     assert "DICM" in (held / "x-2.dcm.reason.txt").read_text()
@@ -144,3 +167,32 @@ def test_a_key_file_is_private_and_never_overwritten(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "exists" in again.output
     assert content.decode().strip() not in first.output
+
+
+def test_evidence_and_the_way_back(inbox, tmp_path, config_file):
+    """A reversible profile's patients are in the vault; the report is signed and names no one."""
+    made = CliRunner().invoke(key_command.command, ["new", str(tmp_path / "vault.key")])
+    assert made.exit_code == 0, made.output
+    more = 'reversible = true\n[vault]\nkey = { file = "vault.key" }\n'
+    config_file.write_text(config_file.read_text() + more)
+    reports = tmp_path / "reports"
+    arguments = ["--profile", "research", str(inbox), "-o", str(tmp_path / "out"),
+                 "--quarantine", str(tmp_path / "held"), "--evidence", str(reports),
+                 "-c", str(config_file)]  # fmt: skip
+    done = CliRunner().invoke(deid_command.command, arguments)
+    assert done.exit_code == deid_command.EXIT_QUARANTINED, done.output
+    clean = pydicom.dcmread(next((tmp_path / "out").rglob("*.dcm")))
+    asked = ["lookup", clean.PatientID, "--purpose", "test", "-c", str(config_file)]
+    found = CliRunner().invoke(vault_command.command, asked)
+    assert "77654033" in found.output, found.output
+    signed = sorted(reports.glob("*.json"))
+    assert len(signed) == len(list(reports.glob("*.html"))) == 2
+    assert clean.StudyInstanceUID in signed[0].name
+    for report in signed:
+        check = ["--verify", str(report), "-c", str(config_file)]
+        checked = CliRunner().invoke(evidence_command.command, check)
+        assert checked.exit_code == 0, checked.output
+    counts = [json.loads(each.read_text())["payload"]["counts"] for each in signed]
+    assert [(each["clean"], each["quarantined"]) for each in counts] == [(2, 0), (0, 1)]
+    told = b"".join(each.read_bytes() for each in reports.iterdir())
+    assert not any(word in told for word in (b"Archibald", b"Doe", b"77654033", b"notes"))
