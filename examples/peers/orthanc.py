@@ -80,6 +80,7 @@ def running(directory: Path, *, port: int | None = None, aet: str = "ORTHANC") -
         "Name": "penumbra-peer", "StorageDirectory": str(directory / "db"),
         "IndexDirectory": str(directory / "db"), "DicomAet": aet, "DicomPort": facts.port,
         "DicomCheckCalledAet": False, "DicomAlwaysAllowEcho": True, "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
         "UnknownSopClassAccepted": True, "HttpPort": facts.http_port,
         "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "Plugins": [],
         "DefaultEncoding": "Utf8", "HttpServerEnabled": True, "OverwriteInstances": False,

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dicom.entity import SeriesKey
+
 Chunk = bytes | memoryview
 
 
@@ -57,6 +59,28 @@ class Receipt:
     delivered_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An object to ask for again: its receipt, and the Series that it went into."""
+
+    receipt: Receipt
+    series: SeriesKey | None
+    """With the UIDs as they left; None where nobody noted them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a destination says now about an object that was delivered to it."""
+
+    holds: bool | None
+    """Whether it is there, with the bytes that were sent where bytes can be read; None where it
+    could not be asked."""
+    digest: str
+    """SHA-256 (hex) of what is there; empty where it cannot be read, or nothing is."""
+    words: str
+    """How it was asked and what came of it."""
+
+
 class Destination(Protocol):
     """A place to deliver to. One object serves one job at a time; made and closed by the worker."""
 
@@ -71,5 +95,20 @@ class Destination(Protocol):
         (never by itself); receipts yielded before a fault stand.
         """
 
+    def prove(self, delivered: Sequence[Delivered]) -> Iterator[Proof]:
+        """Ask afresh for objects that were delivered; proofs come in the order of the objects.
+
+        Raises Unreachable, Busy or Refused where the place as a whole cannot be asked.
+        """
+
     def close(self) -> None:
         """Give back connections and threads. May be called twice."""
+
+
+def compared(receipt: Receipt, found: str) -> Proof:
+    """Judge what was read again: the digest of what is there, "" where nothing is."""
+    if not found:
+        return Proof(holds=False, digest="", words="is not there")
+    if found != receipt.digest_sent:
+        return Proof(holds=False, digest=found, words="holds other bytes than were sent")
+    return Proof(holds=True, digest=found, words="read again, byte for byte")

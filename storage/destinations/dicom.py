@@ -1,15 +1,18 @@
 """A peer that receives by C-STORE: one association for many objects, one answer for each."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
+
+from pydicom.dataset import Dataset
 
 from config.model import DicomDestination, Peer
 from dicom import scu
+from dicom.entity import SeriesKey
 from dicom.errors import Refused
 from dicom.store_scu import RemoteAe, StoreScu
 from dicom.wire import AssociationLost
-from storage.destinations.base import Outgoing, Receipt
+from storage.destinations.base import Delivered, Outgoing, Proof, Receipt
 
 LOST_IN_A_ROW: Final = 3
 """So many lost associations without an answer between them, and the rest can wait."""
@@ -72,6 +75,23 @@ class DicomPeer:
         if refusals:
             raise Refused(f"{len(refusals)} refused, first: {refusals[0]}")
 
+    def prove(self, delivered: Sequence[Delivered]) -> Iterator[Proof]:
+        """Ask for each Series by C-FIND (Study Root, IMAGE level); see the contract in base.py.
+
+        What the peer holds cannot be read this way: that it lists the Instance is all that is
+        proven.
+        """
+        peer, held = self._peer, dict[SeriesKey, set[str]]()
+        with scu.associate(
+            peer.host, peer.port, called_ae=peer.called_ae, calling_ae=peer.calling_ae,
+            contexts=scu.proposing(scu.STUDY_ROOT_FIND), timeout_s=peer.timeout_s,
+        ) as association:  # fmt: skip
+            for series in {each.series for each in delivered if each.series}:
+                found = scu.find(association, _instances_of(series), scu.STUDY_ROOT_FIND)
+                held[series] = {str(match.get("SOPInstanceUID", "")) for match in found}
+        for each in delivered:
+            yield _listed(each, held)
+
     def close(self) -> None:
         """Release the association."""
         self._scu.close()
@@ -87,3 +107,21 @@ class DicomPeer:
             proof=f"status 0x{code:04X}",
             delivered_at=time.time(),
         )
+
+
+def _instances_of(series: SeriesKey) -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "IMAGE"
+    identifier.StudyInstanceUID = series.study_instance_uid
+    identifier.SeriesInstanceUID = series.series_instance_uid
+    identifier.SOPInstanceUID = ""
+    return identifier
+
+
+def _listed(delivered: Delivered, held: Mapping[SeriesKey, Collection[str]]) -> Proof:
+    if delivered.series is None:
+        words = "its new Study and Series UIDs were not noted, so it cannot be asked for"
+        return Proof(holds=None, digest="", words=words)
+    if delivered.receipt.sop_instance_uid in held[delivered.series]:
+        return Proof(holds=True, digest="", words="listed by C-FIND")
+    return Proof(holds=False, digest="", words="not listed by C-FIND")

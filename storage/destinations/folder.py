@@ -5,13 +5,13 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from config.model import FolderDestination
 from dicom.errors import Busy, Refused, Unreachable
-from storage.destinations.base import Outgoing, Receipt
+from storage.destinations.base import Delivered, Outgoing, Proof, Receipt, compared
 from storage.keys import conflict_key, object_key
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -43,6 +43,18 @@ class Folder:
             with _faults(self._root):
                 receipt = self._deliver(outgoing)
             yield receipt
+
+    def prove(self, delivered: Sequence[Delivered]) -> Iterator[Proof]:
+        """Read each file again; see the contract in base.py."""
+        with _faults(self._root):
+            next(self._root.iterdir(), None)  # a mount that is gone is no proof of loss
+        for each in delivered:
+            with _faults(self._root):
+                try:
+                    found = _digest(self._root / each.receipt.location)
+                except FileNotFoundError:
+                    found = ""
+            yield compared(each.receipt, found)
 
     def close(self) -> None:
         """Hold nothing open."""

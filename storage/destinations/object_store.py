@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from obstore.store import LocalStore, from_url
 
 from config.model import ObjectStoreDestination, Secret
 from dicom.errors import Busy, DeliveryFault, Refused, Unreachable
-from storage.destinations.base import Outgoing, Receipt
+from storage.destinations.base import Delivered, Outgoing, Proof, Receipt, compared
 from storage.keys import conflict_key, object_key
 
 ONE_PUT_BYTES: Final = 16 << 20
@@ -48,6 +48,11 @@ _KEYS: Final = {
     "file": ("", "", ""),
 }
 """obstore's names for endpoint, access_key and secret_key, per scheme."""
+
+
+class _Missing(Unreachable):
+    """An object is not where it should be."""
+
 
 ReadSecret = Callable[[Secret], bytes]
 
@@ -95,8 +100,7 @@ class ObjectStore:
 
     def send(self, objects: Iterable[Outgoing]) -> Iterator[Receipt]:
         """Deliver several objects at a time; see the contract in base.py."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._settings.concurrency, f"to-{self._name}")
+        pool = self._threads()
         under_way: deque[tuple[str, Future[Receipt]]] = deque()
         try:
             for outgoing in objects:
@@ -104,7 +108,7 @@ class ObjectStore:
                 # Two of one key never race: the second must see what the first created.
                 while len(under_way) >= self._settings.concurrency or key in dict(under_way):
                     yield under_way.popleft()[1].result()
-                under_way.append((key, self._pool.submit(self._deliver, key, outgoing)))
+                under_way.append((key, pool.submit(self._deliver, key, outgoing)))
             while under_way:
                 yield under_way.popleft()[1].result()
         except Exception:  # of a delivery, or of whoever makes the objects; raised again below
@@ -116,11 +120,33 @@ class ObjectStore:
                     yield future.result()
             raise
 
+    def prove(self, delivered: Sequence[Delivered]) -> Iterator[Proof]:
+        """Read several objects at a time again; see the contract in base.py."""
+        self.check()
+        yield from self._threads().map(self._prove, delivered)
+
     def close(self) -> None:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._settings.concurrency, f"to-{self._name}")
+        return self._pool
+
+    def _prove(self, delivered: Delivered) -> Proof:
+        location = delivered.receipt.location
+        if not location.startswith(f"{self._url}/"):
+            words = f"is elsewhere: {location}, and the destination is {self._url} now"
+            return Proof(holds=None, digest="", words=words)
+        with _faults(self._url):
+            try:
+                found = self._digest(location.removeprefix(f"{self._url}/"))
+            except _Missing:
+                found = ""
+        return compared(delivered.receipt, found)
 
     def _deliver(self, key: str, outgoing: Outgoing) -> Receipt:
         digest = outgoing.digest()
@@ -176,7 +202,7 @@ class ObjectStore:
                 sha.update(chunk)
         except (exceptions.NotFoundError, FileNotFoundError) as fault:
             # Written by another at this moment, or removed again: neither is for ever.
-            raise Unreachable(f"{self._url}/{key}: is not there when read back") from fault
+            raise _Missing(f"{self._url}/{key}: is not there when read back") from fault
         return sha.hexdigest()
 
 

@@ -12,6 +12,7 @@ from storage.ledger.database import FILE_NAME, Database
 from storage.ledger.events import Outbox
 from storage.ledger.intake import Intake
 from storage.ledger.jobs import Jobs
+from storage.ledger.paid import Payments
 from storage.ledger.receipts import Receipts
 from storage.ledger.schema import events, instances, receipts, series
 from storage.ledger.settling import Settling
@@ -28,6 +29,7 @@ class Ledger:
     receipts: Receipts
     outbox: Outbox
     evidence: Evidence
+    payments: Payments
 
     @classmethod
     def open(cls, data_dir: Path) -> "Ledger":
@@ -41,6 +43,7 @@ class Ledger:
             Receipts(database),
             Outbox(database),
             Evidence(database),
+            Payments(database),
         )
 
     @classmethod
@@ -79,6 +82,7 @@ class Ledger:
         return {
             "received": received,
             "jobs": {str(state): counts[state] for state in State},
+            "quarantined": self.evidence.quarantined(),
             "receipts": {"instances": delivered},
             "events": {"last_id": self.outbox.last_id(), "unpublished": unpublished},
         }

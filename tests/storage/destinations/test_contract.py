@@ -4,14 +4,18 @@ import hashlib
 import io
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
 from pydicom.encaps import generate_frames
 
+from config.model import ObjectStoreDestination
+from dicom.entity import SeriesKey
 from dicom.errors import Unreachable
 from dicom.store_scu import encoded_dataset
+from storage.destinations.base import Delivered, Receipt
 
 
 def dataset_of(part10: bytes) -> bytes:
@@ -133,3 +137,62 @@ def test_a_dead_server_is_unreachable_soon(dead, make):
         with pytest.raises(Unreachable):
             list(destination.send([make(6)]))
     assert time.monotonic() - begun < 5
+
+
+def delivered(receipt, outgoing):
+    series = SeriesKey(outgoing.study_instance_uid, outgoing.series_instance_uid)
+    return Delivered(receipt, series)
+
+
+@pytest.mark.parametrize("place", ["folder", "file", "s3", "orthanc"], indirect=True)
+def test_what_was_delivered_is_proven_afresh(place, make):
+    """Each object that is there is proven, in the order asked; one that never came is not."""
+    objects = [make(number, study="proof") for number in (11, 12, 13)]
+    with closing(place.open()) as destination:
+        paid = {one.sop_instance_uid: one for one in destination.send(objects[:2])}
+        first = paid[objects[0].sop_instance_uid]
+        gone = replace(
+            first,
+            sop_instance_uid=objects[2].sop_instance_uid,
+            location=first.location.replace(first.sop_instance_uid, objects[2].sop_instance_uid),
+        )
+        asked = [
+            delivered(gone, objects[2]),
+            *(delivered(paid[one.sop_instance_uid], one) for one in objects[:2]),
+        ]
+        proofs = list(destination.prove(asked))
+    assert [proof.holds for proof in proofs] == [False, True, True]
+    if place.knows_bytes:
+        assert [proof.digest for proof in proofs[1:]] == [
+            paid[one.sop_instance_uid].digest_sent for one in objects[:2]
+        ]
+
+
+@pytest.mark.parametrize("place", ["folder", "file", "s3"], indirect=True)
+def test_other_bytes_are_no_proof(place, make):
+    """An object whose content is not what was sent is told from one that is."""
+    one = make(21)
+    with closing(place.open()) as destination:
+        (receipt,) = destination.send([one])
+        wrong = replace(receipt, digest_sent="0" * 64)
+        (proof,) = destination.prove([delivered(wrong, one)])
+    assert (proof.holds, proof.digest) == (False, receipt.digest_sent)
+
+
+def test_a_place_that_is_gone_proves_nothing(dead, make):
+    """A destination that does not answer raises, rather than say that everything is missing."""
+    one = make(22)
+    receipt = Receipt("here", "", one.sop_instance_uid, "s3://bucket/x/1", "", "", "", 0.0)
+    with closing(dead), pytest.raises(Unreachable):
+        list(dead.prove([delivered(receipt, one)]))
+
+
+def test_what_lies_elsewhere_is_not_judged(tmp_path, make, make_destination):
+    """A receipt for another URL than the destination's is neither proven nor disproven."""
+    settings = ObjectStoreDestination(kind="object-store", url=f"file://{tmp_path}/new")
+    one = make(23)
+    receipt = Receipt("here", "", one.sop_instance_uid, f"file://{tmp_path}/old/1", "", "", "", 0.0)
+    with closing(make_destination(settings)) as destination:
+        (proof,) = destination.prove([delivered(receipt, one)])
+    assert proof.holds is None
+    assert "elsewhere" in proof.words
