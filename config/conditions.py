@@ -5,19 +5,24 @@ dates are recognised by the VR of the keyword that they stand beside (PS3.5 6.2)
 """
 
 import fnmatch
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
 from config.files import Place
 from config.words import suggestion
 from dicom.entity import Origin
+from dicom.errors import Fault
 
 Attributes = Callable[[str], Sequence[str]]
-"""Gives an attribute's values as text by keyword; empty when the Series has none."""
+"""Gives an attribute's values as text by keyword; empty when the Series has none.
+
+Raises Undecided when nobody can say what they are.
+"""
 
 ROUTE_KEYS: Final = ("calling_ae", "called_ae", "peer", "origin", "time", "weekday")
 """Conditions that are no DICOM keywords: who sent the Series, to which title, how and when."""
@@ -28,16 +33,29 @@ ORIGINS: Final = tuple(str(each) for each in Origin if each is not Origin.AI)
 NUMBER_VRS: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 NO_TEXT_VRS: Final = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _DIGITS: Final[Mapping[str, re.Pattern[str]]] = {
-    "DA": re.compile(r"\d{8}"),
-    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
-    "DT": re.compile(r"\d{4}(\d{2}){0,5}(\.\d{1,6})?"),
+    "DA": re.compile(r"[0-9]{8}"),
+    "TM": re.compile(r"[0-9]{2}([0-9]{2}([0-9]{2}(\.[0-9]{1,6})?)?)?"),
+    "DT": re.compile(r"[0-9]{4}([0-9]{2}){0,5}(\.[0-9]{1,6})?"),
 }
 _FORMS: Final = {"DA": "YYYYMMDD", "TM": "HHMMSS or HHMM", "DT": "YYYYMMDDHHMMSS or its beginning"}
-_HOURS: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
+_FAR: Final = 1e300
+"""Numbers beyond are a slip of the pen: so are inf and nan, which TOML can write."""
+_HOURS: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 _SHAPE: Final = (
     "must be text, a number, { from = ..., to = ... }, { not = ... }, or a list of texts, numbers"
     " and ranges"
 )
+
+
+class Undecided(Fault):
+    """Nobody can say whether a rule means a Series. The message holds no values."""
+
+    code: ClassVar[str] = "undecided"
+
+    def __init__(self, words: str, detail: str = "") -> None:
+        self.detail = detail
+        """More of it for the screen of whoever asks; may quote a value."""
+        super().__init__(words)
 
 
 class Choice(Protocol):
@@ -75,19 +93,26 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Dates or times from `low` to `high`, as digits; "" where a side is open."""
+    """Dates or times from `low` to `high`, as digits; "" where a side is open.
+
+    What is given less exactly stands for all that it can mean: "2026" as the end includes the whole
+    year, and a Study of 10 o'clock lies within 10:30 to 11:00.
+    """
 
     low: str
     high: str
 
     def fits(self, value: str) -> bool:
-        """Whether the value lies within; "2026" as the end includes all of the year."""
+        """Whether the value, or anything that it can mean, lies within."""
         digits = value.replace(":", "")
         if digits[4:5] == ".":  # dates and times with separators, from before DICOM 3.0
             digits = digits.replace(".", "")
         if not digits[:1].isdecimal():
             return False
-        return digits >= self.low and (not self.high or digits[: len(self.high)] <= self.high)
+        return (
+            digits >= self.low[: len(digits)]
+            and digits[: len(self.high)] <= self.high[: len(digits)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +141,7 @@ class Condition:
     """As it stands in the config file."""
 
     def holds(self, attributes: Attributes) -> bool:
-        """Whether a Series with these attributes meets the condition."""
+        """Whether a Series with these attributes meets the condition. Raises Undecided."""
         for value in attributes(self.keyword):
             bare = value.strip()
             for choice in self.choices:
@@ -181,7 +206,9 @@ def shown(wanted: Any) -> str:
         return "{ " + ", ".join(f"{key} = {shown(each)}" for key, each in wanted.items()) + " }"
     if isinstance(wanted, list | tuple):
         return "[" + ", ".join(shown(each) for each in wanted) + "]"
-    return f'"{wanted}"' if isinstance(wanted, str) else str(wanted)
+    if isinstance(wanted, str):
+        return json.dumps(wanted, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(wanted)
 
 
 def _choices(keyword: str, vr: str, wanted: Any) -> list[Choice]:
@@ -221,14 +248,14 @@ def _range(vr: str, low: Any, high: Any) -> Choice:
         raise ValueError("has no order: a range is for numbers, dates and times (or use expr)")
     for end in (low, high):
         if end is not None and not (isinstance(end, str) and _DIGITS[vr].fullmatch(end)):
-            raise ValueError(f'must be {_FORMS[vr]}, in quotes, such as "from-to" or one end')
+            raise ValueError(f"must go from one {_FORMS[vr]} to another, in quotes")
     if low and high and low[: len(high)] > high[: len(low)]:
         raise ValueError("begins after it ends")
     return Span(low or "", high or "")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_FAR < value < _FAR
 
 
 def _or(end: float | None, otherwise: str) -> float:

@@ -2,38 +2,28 @@
 
 In an expression a DICOM keyword is a variable, and so is each of config.conditions.ROUTE_KEYS.
 Text is "" where the attribute is absent, a number is null, and what has several values (PS3.6 VM)
-is a list. Types are checked when it is compiled; `&&` and `||` are indifferent to an error on one
-side where the other side decides, as CEL has it.
+is a list. Text is told from numbers when it is compiled. A number is of CEL's type dyn, so that 2
+can be compared with 1.5 and with null; what it is compared with is seen when a Series comes.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from pydicom.datadict import dictionary_VM, keyword_dict, tag_for_keyword
 
-from config.conditions import NUMBER_VRS, ROUTE_KEYS, Attributes, Unreadable, vr_of
+from config.conditions import NUMBER_VRS, ROUTE_KEYS, Attributes, Undecided, Unreadable, vr_of
 from config.words import suggestion
-from dicom.errors import Fault
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _PLACE: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
 _UNKNOWN: Final = re.compile(r"undeclared reference to '(\w+)'")
+_OVERLOAD: Final = re.compile(r"found no matching overload for '_?(\S+?)_?' applied to '(.*)'")
 _NOISE: Final = re.compile(r" expecting \{.*| \(in container ''\)| \[[A-Z_]+\]$")
 _WHOLE_VRS: Final = NUMBER_VRS - {"DS", "FD", "FL"}
 _INT64: Final = 1 << 63
-
-
-class Undecided(Fault):
-    """An expression that could not say whether a Series is meant. Its message holds no values."""
-
-    code: ClassVar[str] = "undecided"
-
-    def __init__(self, words: str, detail: str = "") -> None:
-        self.detail = detail
-        """What CEL says of it, which may quote a value."""
-        super().__init__(words)
+_TYPES: Final = {"STRING": "text", "DYN": "a number", "LIST": "a list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,7 @@ class Expression:
     _program: Any = field(repr=False)
 
     def holds(self, attributes: Attributes) -> bool:
-        """Whether it is true of a Series. Raises Undecided when it cannot be evaluated."""
+        """Whether it is true of a Series. Raises Undecided when nobody can say."""
         data = {
             name: _value(attributes(name), *kind)
             for name, kind in zip(self.names, self._kinds, strict=True)
@@ -60,10 +50,7 @@ class Expression:
             raise Undecided(words, str(fault)) from None
         if value is True or value is False:
             return value
-        kind = answer.type().name()
-        if kind == "ERROR":
-            raise Undecided("expr ends in an error, such as a comparison with null", str(value))
-        raise Undecided(f"expr gives {kind}, not true or false")
+        raise Undecided("expr ends in an error, such as a comparison with null", str(value))
 
 
 def compile_expression(text: str) -> Expression:
@@ -85,8 +72,9 @@ def compile_expression(text: str) -> Expression:
         result = program.return_type().name()
     except (RuntimeError, TypeError, ValueError) as fault:
         raise ValueError(_words(str(fault))) from None
-    if result not in {"BOOL", "DYN"}:
-        raise ValueError(f"gives {result}, not true or false")
+    if result != "BOOL":
+        kind = result.partition("<")[0]
+        raise ValueError(f"gives {_TYPES.get(kind, kind)}, not true or false")
     return Expression(text, names, kinds, program)
 
 
@@ -122,9 +110,9 @@ def _value(texts: Sequence[str], is_number: bool, is_whole: bool, is_list: bool)
 def _number(text: str, *, is_whole: bool) -> float | None:
     try:
         number = int(text) if is_whole else float(text)
-    except ValueError:
+        return number if abs(number) < _INT64 else float(number)
+    except (ValueError, OverflowError):  # what a sender writes there need be no number
         return None
-    return number if abs(number) < _INT64 else float(number)
 
 
 def _words(said: str) -> str:
@@ -133,8 +121,15 @@ def _words(said: str) -> str:
         return _NOISE.sub("", said.strip().splitlines()[0] if said.strip() else "is no CEL")
     line, column, words = found.groups()
     place = f"column {column}" if line == "1" else f"line {line}, column {column}"
-    unknown = _UNKNOWN.search(words)
-    if unknown:
-        near = suggestion(unknown[1], [*ROUTE_KEYS, *keyword_dict]) or "take one from PS3.6"
-        words = f"{unknown[1]!r} is no DICOM keyword and no function of CEL; {near}"
+    if unknown := _UNKNOWN.search(words):
+        words = _unknown(unknown[1])
+    elif overload := _OVERLOAD.search(words):
+        words = f"{overload[1]} cannot be applied to {overload[2]}"
     return f"{place}: {_NOISE.sub('', words)}"
+
+
+def _unknown(name: str) -> str:
+    if tag_for_keyword(name) is not None:
+        return f"{name!r} has no text to compare"
+    near = suggestion(name, [*ROUTE_KEYS, *keyword_dict]) or "take one from PS3.6"
+    return f"{name!r} is no DICOM keyword and no function of CEL; {near}"

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from config.conditions import Attributes
-from config.expressions import Undecided
+from config.conditions import Attributes, Undecided
 from config.model import Settings
 from dicom import part10
 from dicom.entity import Arrival, Origin, SeriesKey
@@ -127,7 +127,7 @@ class _Archive:
         self._ledger = Ledger.open_existing(data_dir)
         self.past = Past(self._ledger.database)
 
-    def __enter__(self) -> "_Archive":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,6 @@
 """Settle complete Series and write what they owe; the only caller of rules at run time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -15,7 +15,7 @@ from storage.ledger.events import NewEvent
 from storage.ledger.settling import OpenSeries, Settling
 
 RULE_FAILED: Final = "penumbra.rule.failed"
-"""The type of the event about a rule whose expression could not be evaluated."""
+"""The type of the event about a rule of which nobody could say whether it means a Series."""
 
 log = structlog.get_logger()
 
@@ -24,18 +24,12 @@ class Settler:
     """Looks at the Series with news, and closes those that are complete."""
 
     def __init__(
-        self,
-        settling: Settling,
-        traits: Traits,
-        rules: Sequence[Rule],
-        timing: Timing,
-        tell: Callable[[Sequence[NewEvent]], object],
+        self, settling: Settling, traits: Traits, rules: Sequence[Rule], timing: Timing
     ) -> None:
         self._settling = settling
         self._traits = traits
         self._rules = rules
         self._timing = timing
-        self._tell = tell
 
     def step(self, now: float, closed: Closed) -> int:
         """Settle what is due; returns the number of Series settled.
@@ -53,16 +47,19 @@ class Settler:
             if one.pending.origin is Origin.AI and not owed.jobs:
                 # The rule was renamed or lost its results_to; the report stays in the spool.
                 log.warning("result goes nowhere", rule=one.rule, result=one.example.digest)
-            if self._settling.settle(one, reason, owed.jobs, now):
+            if self._settling.settle(one, reason, owed.jobs, now, _alarms(one, owed)):
                 settled += 1
-                self._tell_undecided(one, owed)
+                series = one.pending.key.series_instance_uid
+                for rule, fault in owed.undecided:
+                    log.error("rule failed", rule=rule.name, series=series, words=str(fault))
                 log.info(
                     "series settled",
-                    series=one.pending.key.series_instance_uid,
+                    series=series,
                     revision=one.revision,
                     reason=str(reason),
                     instances=one.instances,
                     jobs=len(owed.jobs),
+                    rules_failed=len(owed.undecided),
                 )
         return settled
 
@@ -71,11 +68,12 @@ class Settler:
         attributes = self._traits.of(one.example)
         return plan(Settled(key, one.revision, origin, one.rule, attributes), self._rules)
 
-    def _tell_undecided(self, one: OpenSeries, owed: Plan) -> None:
-        """Say which rules failed, without values: a Series may not have gone where it should."""
-        series = one.pending.key.series_instance_uid
-        for rule, fault in owed.undecided:
-            log.error("rule failed", rule=rule.name, series=series, words=str(fault))
-        if owed.undecided:
-            facts = [{"rule": rule.name, "words": str(fault)} for rule, fault in owed.undecided]
-            self._tell([NewEvent(RULE_FAILED, series, each) for each in facts])
+
+def _alarms(one: OpenSeries, owed: Plan) -> list[NewEvent]:
+    """Say which rules failed, without values: a Series may not have gone where it should."""
+    key = one.pending.key
+    facts = [
+        {"study": key.study_instance_uid, "rule": rule.name, "words": str(fault)}
+        for rule, fault in owed.undecided
+    ]
+    return [NewEvent(RULE_FAILED, key.series_instance_uid, each) for each in facts]

@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, partial
 
-import structlog
 from pydicom.dataset import Dataset
 
-from config.conditions import WEEKDAYS, Attributes
-from dicom import head, part10
+from config.conditions import WEEKDAYS, Attributes, Undecided
+from dicom import head as heads
+from dicom import part10
 from dicom.entity import Arrival, Instance
 from dicom.errors import Fault
 from routing.rules import Rule, asked_of_heads
 from storage.spool.reader import SpoolReader
-
-log = structlog.get_logger()
 
 
 class Traits:
@@ -25,8 +24,11 @@ class Traits:
         self._peers = frozenset(peers)
 
     def of(self, example: Instance) -> Attributes:
-        """Give a Series' attributes; its head is read when the first of them is asked for."""
-        return attributes(route(example.arrival, self._peers), lambda: self._or_nothing(example))
+        """Give a Series' attributes; its head is read when the first of them is asked for.
+
+        Where it cannot be, whoever asks hears Undecided.
+        """
+        return attributes(route(example.arrival, self._peers), lambda: self._head(example))
 
     def read(self, example: Instance) -> Attributes:
         """Give a Series' attributes, its head read at once.
@@ -39,16 +41,7 @@ class Traits:
     def _head(self, example: Instance) -> Dataset:
         """Read what rules ask for, with the bounds that the object met when it was filed."""
         with self._reader.open(example.location) as stream:
-            return head.pick(stream, example.arrival.transfer_syntax_uid, self._keywords)
-
-    def _or_nothing(self, example: Instance) -> Dataset:
-        try:
-            return self._head(example)
-        except Fault as fault:
-            # It could be read when it was filed; a rule then sees no attributes, matches only
-            # where it asks for none, and the delivery meets the same fault and is held.
-            log.error("head lost", instance=example.arrival.sop_instance_uid, fault=fault.code)
-            return Dataset()
+            return heads.pick(stream, example.arrival.transfer_syntax_uid, self._keywords)
 
 
 def route(arrival: Arrival, peers: Collection[str]) -> dict[str, list[str]]:
@@ -65,17 +58,26 @@ def route(arrival: Arrival, peers: Collection[str]) -> dict[str, list[str]]:
 
 
 def attributes(route: Mapping[str, list[str]], read: Callable[[], Dataset]) -> Attributes:
-    """Put the two together; each attribute is decoded once, however many rules ask for it."""
+    """Put the two together; the head is read once, and each attribute of it decoded once."""
     known = dict(route)
-    found: Dataset | None = None
+    head = cache(partial(_read_once, read))
 
     def values(keyword: str) -> list[str]:
-        nonlocal found
         if keyword not in known:
-            if found is None:
-                found = read()
+            found = head()
+            if isinstance(found, Fault):
+                raise Undecided(f"its first object cannot be read ({found.code})")
             text = part10.text(found, keyword)
             known[keyword] = text.split("\\") if text else []
         return known[keyword]
 
     return values
+
+
+def _read_once(read: Callable[[], Dataset]) -> Dataset | Fault:
+    # A head that is lost is no empty one: with that, `not` would hold, and a Series go where it
+    # should not.
+    try:
+        return read()
+    except Fault as fault:
+        return fault

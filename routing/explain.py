@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config.conditions import Attributes
-from config.expressions import Undecided
+from config.conditions import Attributes, Undecided
 from routing.rules import Rule
 
 Values = Mapping[str, tuple[str, ...]]
@@ -17,8 +16,8 @@ class Verdict(StrEnum):
 
     MATCHES = "matches"
     DOES_NOT = "does not match"
-    UNDECIDED = "cannot be evaluated, so it does not match"
-    NOT_ASKED = "is not asked: a rule before it matched and says stop"
+    UNDECIDED = "cannot be evaluated, so it counts as not matching"
+    NOT_ASKED = "is not asked: a rule before it says stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +46,14 @@ def explain(rules: Sequence[Rule], attributes: Attributes) -> list[Account]:
     """Say of each rule, in the order in which they are asked, how each of its conditions fared.
 
     Every condition is looked at, also where an earlier one decided: choose() comes to the same
-    verdicts with less.
+    verdicts with less. Raises Undecided where an attribute cannot be had at all.
     """
     accounts: list[Account] = []
     stopped = False
     for rule in rules:
         checks = tuple(_checks(rule, attributes))
         verdict = Verdict.NOT_ASKED if stopped else _verdict(checks)
-        stopped |= rule.stop and verdict is Verdict.MATCHES
+        stopped |= rule.stop and verdict in {Verdict.MATCHES, Verdict.UNDECIDED}
         accounts.append(Account(rule, verdict, checks))
     return accounts
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from config.conditions import Attributes
-from config.expressions import Undecided
+from config.conditions import Attributes, Undecided
 from dicom.entity import Origin, SeriesKey
 from routing.job import Kind, NewJob
 from routing.rules import Rule, choose
@@ -33,10 +32,10 @@ class Plan:
 def plan(series: Settled, rules: Sequence[Rule]) -> Plan:
     """List what one revision of a Series owes.
 
-    A Series from outside owes the `send` and `infer` of every rule that matches; one that cannot
-    be evaluated counts as not matching. A result owes
-    the `results_to` of the rule that asked for it and is never inferred again; it keeps its
-    identity, because it goes back to where the patient is known.
+    A Series from outside owes the `send` and `infer` of every rule that matches; a rule of which
+    nobody can say counts as not matching. A result owes the `results_to` of the rule that asked for
+    it and is never inferred again; it keeps its identity, because it goes back to where the patient
+    is known.
     """
     key, revision = series.key, series.revision
     if series.origin is Origin.AI:

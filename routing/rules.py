@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config import conditions, model
-from config.conditions import Attributes, Condition
-from config.expressions import Expression, Undecided, compile_expression
+from config.conditions import Attributes, Condition, Undecided
+from config.expressions import Expression, compile_expression
 
 ROUTE_KEYS: Final = frozenset(conditions.ROUTE_KEYS)
 """What rules may ask for that stands in no head: who sent the Series, to which title, when."""
@@ -18,6 +18,7 @@ class Rule:
 
     name: str
     when: tuple[Condition, ...]
+    """Those first that no head need be read for."""
     expr: Expression | None
     priority: int
     stop: bool
@@ -30,7 +31,7 @@ class Rule:
     def matches(self, attributes: Attributes) -> bool:
         """Whether every condition holds; a rule without conditions matches every Series.
 
-        Raises Undecided when its expression cannot be evaluated.
+        Raises Undecided when nobody can say.
         """
         for condition in self.when:
             if not condition.holds(attributes):
@@ -44,21 +45,24 @@ class Choice:
 
     matched: tuple[Rule, ...]
     undecided: tuple[tuple[Rule, Undecided], ...]
-    """Those whose expression failed: they count as not matching, and somebody should know."""
+    """Those of which nobody can say: they count as not matching, and somebody should know."""
 
 
 def choose(rules: Sequence[Rule], attributes: Attributes) -> Choice:
-    """Ask rules in their order, and no further once one that matches says stop."""
+    """Ask rules in their order, and no further once one that says stop matches.
+
+    Nor after one that says stop and is undecided: those behind it are for the rest, and whether the
+    Series is of the rest nobody knows. So a fault never sends what a rule was to keep back.
+    """
     matched: list[Rule] = []
     undecided: list[tuple[Rule, Undecided]] = []
     for rule in rules:
         try:
             if not rule.matches(attributes):
                 continue
+            matched.append(rule)
         except Undecided as fault:
             undecided.append((rule, fault))
-            continue
-        matched.append(rule)
         if rule.stop:
             break
     return Choice(tuple(matched), tuple(undecided))
@@ -110,9 +114,10 @@ def compile_rule(
     results_to: Sequence[str] = (),
 ) -> Rule:
     """Make a rule of a [[rules]] table. Raises ValueError when a condition cannot be used."""
+    asked = [conditions.read(key, value) for key, value in when.items()]
     return Rule(
         name,
-        tuple(conditions.read(key, value) for key, value in when.items()),
+        tuple(sorted(asked, key=lambda one: one.keyword not in ROUTE_KEYS)),
         compile_expression(expr) if expr is not None else None,
         priority,
         stop,

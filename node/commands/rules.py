@@ -176,7 +176,7 @@ def _settings(config_file: Path) -> "Settings":
 
 
 def _duration_s(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
+    found = re.fullmatch(r"([0-9]{1,5})([smhdw])", text.strip())
     if not found:
         raise click.BadParameter(f"{text!r} is no duration: 90m, 12h, 7d", param_hint="--since")
     return int(found[1]) * _UNITS[found[2]]

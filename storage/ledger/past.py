@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, tuple_
 
 from dicom.entity import Instance, Origin, SeriesKey
 from routing.job import Kind, NewJob
@@ -57,7 +57,7 @@ class Past:
 
     def _page(self, which: ColumnElement[bool], last: tuple[str, str]) -> list[PastSeries]:
         study, uid = series.c.study_instance_uid, series.c.series_instance_uid
-        behind = (study > last[0]) | and_(study == last[0], uid > last[1])
+        behind = tuple_(study, uid) > tuple_(*last)
         query = select(series).where(which, behind).order_by(study, uid).limit(_PAGE)
         with self._database.read() as db:
             rows = db.execute(query).all()

@@ -71,8 +71,18 @@ class Settling:
                 )
             return found
 
-    def settle(self, one: OpenSeries, reason: Reason, owed: Sequence[NewJob], now: float) -> bool:
-        """Close a revision and write its jobs; False when news came in between."""
+    def settle(
+        self,
+        one: OpenSeries,
+        reason: Reason,
+        owed: Sequence[NewJob],
+        now: float,
+        also: Sequence[events.NewEvent] = (),
+    ) -> bool:
+        """Close a revision and write its jobs; False when news came in between.
+
+        `also` is told after the event that it settled.
+        """
         key = one.pending.key
         with self._database.write() as db:
             closed = db.execute(
@@ -103,5 +113,5 @@ class Settling:
                 "origin": str(one.pending.origin),
             }
             told = events.NewEvent("penumbra.series.settled", key.series_instance_uid, facts)
-            events.record(db, [told], now)
+            events.record(db, [told, *also], now)
             return True

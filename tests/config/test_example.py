@@ -59,7 +59,7 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     for name in ("research.key", "mqtt.password", "ca.pem", "spool.key", "spool-2025.key",
                  "linked.key", "vault.key", "words.txt", "devices.toml"):  # fmt: skip
-        (tmp_path / name).write_text("x")
+        (tmp_path / name).write_text(name)
         (tmp_path / name).chmod(0o600)
     (tmp_path / "node.toml").write_text(WHOLE)
     loaded = load(tmp_path / "node.toml")
@@ -67,6 +67,21 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
     assert {destination.kind for destination in loaded.destinations.values()} == {
         "folder", "object-store", "dicom",
     }  # fmt: skip
+
+
+def test_the_rules_of_the_page_load(tmp_path):
+    """Who copies a rule from docs/configuration.md has a rule, given what it names."""
+    rules = re.findall(r"```toml\n(.*?)```", _section(model.Rule), re.DOTALL)
+    assert len(rules) >= 2
+    (tmp_path / "research.key").write_bytes(bytes(range(32)))
+    (tmp_path / "research.key").chmod(0o600)
+    named = (
+        '[destinations.lake]\nkind = "folder"\npath = "lake"\n'
+        '[destinations.pacs]\nkind = "folder"\npath = "pacs"\n'
+        '[profiles.research]\nkey = { file = "research.key" }\n'
+    )
+    (tmp_path / "node.toml").write_text(named + "\n".join(rules))
+    assert {rule.stop for rule in load(tmp_path / "node.toml").rules} == {True, False}
 
 
 @pytest.mark.parametrize(("kind", "table"), TABLES)

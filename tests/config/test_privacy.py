@@ -1,5 +1,6 @@
 """config/privacy.py: what profiles, the vault and rules say of one another."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,50 @@ def test_a_way_back_loads(tmp_path):
 reversible = true
 exceptions = [{ tag = "PatientWeight", action = "keep", reason = "dose" }]
 [vault]
-key = { env = "NOT_READ" }
+key = { env = "NOT_READ_EITHER" }
 [[rules]]
 name = "back"
 reidentify = "research"
 send = ["pacs"]
 """
     assert faults(tmp_path, BASE + more) == {}
+
+
+@pytest.mark.parametrize(
+    ("same", "vault", "profile"),
+    [
+        (True, "A{B}", "A{B}"),
+        (True, "A{B}\n", "A{B}"),
+        (True, "hex", "base64"),
+        (True, "HEX", "hex"),
+        (False, "A{B}", "B{A}"),
+    ],
+)
+def test_the_vault_shares_no_secret_with_a_profile(tmp_path, same, vault, profile):
+    """One secret in two files, in whatever writing, is refused in words that say what to do."""
+    key = bytes(range(32))
+    written = {"hex": key.hex(), "HEX": key.hex().upper(), "base64": b64encode(key).decode()}
+    for name, content in (("vault.key", vault), ("research.key", profile)):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(written.get(content, content))
+    base = BASE.replace('{ env = "NOT_READ" }', '{ file = "research.key" }')
+    (tmp_path / "node.toml").write_text(base + '[vault]\nkey = { file = "vault.key" }\n')
+    if not same:
+        load(tmp_path / "node.toml")
+        return
+    with pytest.raises(ConfigFault, match=r"vault\.key: is the same secret as \[profiles\.resea"):
+        load(tmp_path / "node.toml")
+    assert load(tmp_path / "node.toml", with_secrets=False)
+
+
+@pytest.mark.parametrize("with_secrets", [True, False])
+@pytest.mark.parametrize("place", ['{ env = "SHARED_KEY" }', '{ file = "./one.key" }'])
+def test_one_place_of_a_secret_serves_one_purpose(tmp_path, monkeypatch, place, with_secrets):
+    """The same variable or file for both is found without reading it."""
+    monkeypatch.setenv("SHARED_KEY", "x")
+    (tmp_path / "one.key").touch(mode=0o600)
+    (tmp_path / "one.key").write_text("x")
+    base = BASE.replace('{ env = "NOT_READ" }', place.replace("./", ""))
+    (tmp_path / "node.toml").write_text(f"{base}[vault]\nkey = {place}\n")
+    with pytest.raises(ConfigFault, match="penumbra key new"):
+        load(tmp_path / "node.toml", with_secrets=with_secrets)

@@ -1,14 +1,18 @@
 """The door on a free port with a real receiver behind it, and peers that call it."""
 
+import io
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 
@@ -23,6 +27,7 @@ from examples.peers.process import wait_until
 from examples.peers.raw_scu import CALLER, RawPeer
 from examples.peers.tls_peer import TlsPeer
 from node.admission import AssociationFacts, AssociationRequest, Reject
+from node.associations import AssociationBook
 from node.conversation import Ending
 from node.handshake import Failure
 from node.listener import Listener
@@ -30,8 +35,16 @@ from node.negotiation import Negotiated
 from node.services.echo import EchoService
 from node.services.find import FindService
 from node.services.store import StoreService
+from node.settler import Settler
+from node.traits import Traits
 from node.transport import Secure
 from node.watermarks import Marks, Watermarks
+from routing.rules import Rule
+from routing.settle import Timing
+from storage.index.database import Index
+from storage.ledger.arrived import ReadingHere
+from storage.ledger.follow import Follower
+from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
 from storage.spool.recording import Recording
 from storage.spool.spool import Spool
@@ -298,3 +311,59 @@ def secure(
     yield start
     for one in made:
         one.close()
+
+
+@dataclass
+class Front:
+    """The parts of the front that take an object from the spool to its jobs."""
+
+    data_dir: Path
+    spool: Spool
+    ledger: Ledger
+    follower: Follower
+    reader: SpoolReader
+    peers: tuple[str, ...] = ()
+
+    def receive(
+        self,
+        dataset: bytes | Dataset,
+        transfer_syntax_uid: str = "1.2.840.10008.1.2.1",
+        **arrival: Any,
+    ) -> None:
+        """File an object as CT1 sends it by default."""
+        if isinstance(dataset, Dataset):
+            uid, stream = dataset.SOPInstanceUID, io.BytesIO()
+            dcmwrite(stream, dataset, implicit_vr=False, little_endian=True)
+            dataset = stream.getvalue()
+        else:
+            uid = "1.2.3"
+        facts = {"calling_ae": "CT1", "called_ae": "PENUMBRA", "received_at": 10.0, **arrival}
+        told = Arrival(
+            "1.2.840.10008.5.1.4.1.1.2", uid, transfer_syntax_uid,
+            association="a1", address="h", **facts,
+        )  # fmt: skip
+        with self.spool.begin(told) as recording:
+            recording.write(part10.file_meta(told))
+            recording.write(dataset)
+            recording.commit()
+        while self.follower.step() is not None:
+            pass
+
+    def settle(self, rules: Sequence[Rule], now: float = 99.0) -> int:
+        """Settle what was received; returns how many Series that were."""
+        traits = Traits(self.reader, rules, self.peers)
+        settler = Settler(self.ledger.settling, traits, rules, Timing(1, 1))
+        return settler.step(now, AssociationBook().closed())
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Front]:
+    """What stands behind the door, over a data directory `var`."""
+    data_dir = tmp_path / "var"
+    with Spool.open(data_dir / "spool", segment_bytes=1 << 28, reserve_bytes=0) as spool:
+        ledger, index = Ledger.open(data_dir), Index.open(data_dir / "index.duckdb")
+        reader = SpoolReader(spool.root)
+        follower = Follower(spool, reader, ledger.intake, index, ReadingHere(reader))
+        yield Front(data_dir, spool, ledger, follower, reader)
+        index.close()
+        ledger.close()

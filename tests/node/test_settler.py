@@ -3,69 +3,39 @@
 import io
 import tracemalloc
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
-from dicom.entity import Arrival
-from dicom.part10 import HEAD_LIMIT_BYTES, file_meta
-from node.associations import AssociationBook
-from node.settler import Settler
+from dicom.part10 import HEAD_LIMIT_BYTES
+from node.settler import RULE_FAILED
 from routing.job import State
-from routing.rules import compile_rule
-from routing.settle import Timing
-from storage.index.database import Index
-from storage.ledger.arrived import ReadingHere
-from storage.ledger.follow import Follower
-from storage.ledger.ledger import Ledger
-from storage.spool.reader import SpoolReader
-from storage.spool.spool import Spool
+from routing.rules import Rule, compile_rule
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 PIXELS, PRIVATE = b"\xe0\x7f\x10\x00", b"\x29\x00\x10\x10"
 MEGABYTES = 150
+NEVER_SAYS = "SliceLocation > 3"
+"""Of an object without one, this cannot be evaluated."""
 
 
-@dataclass
-class Front:
-    """The parts of the front that take an object from the spool to its jobs."""
-
-    spool: Spool
-    ledger: Ledger
-    follower: Follower
-    reader: SpoolReader
-
-    def receive(self, body: bytes, transfer_syntax_uid: str) -> None:
-        told = Arrival(CT, "1.2.3", transfer_syntax_uid, "CT1", "PENUMBRA", "a1", "h", 10.0)
-        with self.spool.begin(told) as recording:
-            recording.write(file_meta(told))
-            recording.write(body)
-            recording.commit()
-        while self.follower.step() is not None:
-            pass
-
-    def settle(self, when: dict[str, str | int]) -> int:
-        """Settle what was received, with one rule; returns how many jobs wait."""
-        rules = [compile_rule("r", when, send=["lake"])]
-        settler = Settler(self.ledger.settling, self.reader, rules, Timing(1, 1))
-        assert settler.step(99.0, AssociationBook().closed()) == 1
-        return self.ledger.jobs.counts()[State.WAITING]
+def waiting(front) -> list[str]:
+    """Name the rules whose jobs wait."""
+    return [job.spec.rule for job in front.ledger.jobs.list([State.WAITING])]
 
 
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
-    with Spool.open(tmp_path / "spool", segment_bytes=1 << 28, reserve_bytes=0) as spool:
-        ledger, index = Ledger.open(tmp_path), Index.open(tmp_path / "index.duckdb")
-        reader = SpoolReader(spool.root)
-        follower = Follower(spool, reader, ledger.intake, index, ReadingHere(reader))
-        yield Front(spool, ledger, follower, reader)
-        index.close()
-        ledger.close()
+def failures(front) -> list[tuple[str, dict[str, Any]]]:
+    """Give subject and facts of each event about a rule that failed."""
+    told = front.ledger.outbox.after(0, 1000)
+    return [(event.subject, dict(event.data)) for event in told if event.type == RULE_FAILED]
+
+
+def rule(name: str, **wanted: Any) -> Rule:
+    return compile_rule(name, wanted.pop("when", {}), send=["lake"], **wanted)
 
 
 def dataset() -> bytes:
@@ -103,28 +73,112 @@ def deflated(start: bytes) -> bytes:
         ({"SliceThickness": "1.5*"}, 1),
         ({"Modality": "MR"}, 0),
         ({"BodyPartExamined": "*"}, 0),
-        ({"PixelData": "*"}, 0),
     ],
 )
-def test_rules_see_any_attribute(front: Front, when: dict[str, str | int], jobs: int):
+def test_rules_see_any_attribute(front, when: dict[str, str | int], jobs: int):
     """Whatever keyword a rule names is compared with the text in the first Instance."""
     front.receive(dataset(), EXPLICIT)
-    assert front.settle(when) == jobs
+    assert front.settle([rule("r", when=when)]) == 1
+    assert len(waiting(front)) == jobs
 
 
-def test_a_deflated_series_takes_no_memory_in_the_front(front: Front):
+def test_fifty_rules_read_a_head_once(front, monkeypatch):
+    """However many rules and revisions there are, settling reads a Series' head once."""
+    opened = []
+    read = front.reader.open
+    monkeypatch.setattr(front.reader, "open", lambda at: opened.append(at) or read(at))
+    front.receive(dataset(), EXPLICIT)
+    opened.clear()
+    rules = [rule(f"r{n}", when={"Rows": n, "Modality": "CT"}) for n in range(50)]
+    rules += [rule("e", expr='SeriesDescription.startsWith("Sch")')]
+    assert front.settle(rules) == 1
+    assert len(opened) == 1
+    assert waiting(front) == ["e"]
+
+
+def test_rules_about_senders_read_no_head(front, monkeypatch):
+    """Where all rules are decided by who sent it, the spool is not asked."""
+    front.receive(dataset(), EXPLICIT)
+    monkeypatch.delattr(type(front.reader), "open")
+    assert front.settle([rule("r", when={"Modality": "CT", "calling_ae": "MR*"})]) == 1
+    assert waiting(front) == []
+
+
+@pytest.mark.p6
+def test_a_rule_that_fails_is_told(front):
+    """A rule that cannot be evaluated sends nothing; an event and a line say so, without values."""
+    front.receive(dataset(), EXPLICIT)
+    rules = [
+        rule("broken", expr=NEVER_SAYS),
+        rule("dates", expr='timestamp(SeriesDescription) < timestamp("2026-01-01T00:00:00Z")'),
+        rule("whole"),
+    ]
+    with structlog.testing.capture_logs() as lines:
+        front.settle(rules)
+    assert waiting(front) == ["whole"]
+    assert [(uid, facts["study"], facts["rule"]) for uid, facts in failures(front)] == [
+        ("1.2.5", "1.2.4", "broken"),
+        ("1.2.5", "1.2.4", "dates"),
+    ]
+    errors = [line["rule"] for line in lines if line["log_level"] == "error"]
+    assert errors == ["broken", "dates"]
+    assert lines[-1]["rules_failed"] == 2
+    assert "Sch" not in repr(failures(front)) + repr(lines)
+
+
+@pytest.mark.p4
+def test_what_a_failing_rule_was_to_keep_back_is_not_sent(front):
+    """Where a rule that says stop fails, no rule behind it is asked."""
+    front.receive(dataset(), EXPLICIT)
+    front.settle([rule("private", expr=NEVER_SAYS, stop=True), rule("everything else")])
+    assert waiting(front) == []
+    assert [facts["rule"] for _, facts in failures(front)] == ["private"]
+
+
+@pytest.mark.p4
+def test_a_lost_head_is_no_empty_one(front):
+    """Where the first object cannot be read, rules about attributes fail, `not` among them."""
+    front.receive(dataset(), EXPLICIT)
+    for segment in (front.data_dir / "spool").glob("*-*"):
+        segment.unlink()
+    front.settle([
+        rule("not MR", when={"Modality": {"not": "MR"}}),
+        rule("no comments", expr='PatientComments == ""'),
+        rule("of CT1", when={"calling_ae": "CT1"}),
+    ])  # fmt: skip
+    assert waiting(front) == ["of CT1"]
+    assert [(facts["rule"], facts["words"]) for _, facts in failures(front)] == [
+        ("not MR", "its first object cannot be read (corrupt)"),
+        ("no comments", "its first object cannot be read (corrupt)"),
+    ]
+
+
+def test_a_late_object_makes_a_revision_by_the_same_head(front):
+    """The first object speaks for its Series, also when more come."""
+    front.receive(dataset(), EXPLICIT)
+    assert front.settle([rule("r", when={"Modality": "CT"})]) == 1
+    late = Dataset()
+    late.SOPClassUID, late.SOPInstanceUID, late.Modality = CT, "1.2.9", "MR"
+    late.StudyInstanceUID, late.SeriesInstanceUID = "1.2.4", "1.2.5"
+    front.receive(late, received_at=200.0)
+    assert front.settle([rule("r", when={"Modality": "CT"})], now=300.0) == 1
+    assert waiting(front) == ["r", "r"]
+
+
+def test_a_deflated_series_takes_no_memory_in_the_front(front):
     """A rule is answered from the head of an object whose pixels unfold to gigabytes."""
     front.receive(deflated(dataset() + zeros(PIXELS)), DEFLATED)
     tracemalloc.start()
     try:
-        assert front.settle({"Modality": "CT"}) == 1
+        assert front.settle([rule("r", when={"Modality": "CT"})]) == 1
+        assert waiting(front) == ["r"]
         assert tracemalloc.get_traced_memory()[1] < 3 * HEAD_LIMIT_BYTES
     finally:
         tracemalloc.stop()
 
 
 @pytest.mark.p3
-def test_a_head_that_unfolds_without_end_is_held(front: Front):
+def test_a_head_that_unfolds_without_end_is_held(front):
     """The bound that the settler needs is kept at intake: the object is held, with the reason."""
     front.receive(deflated(dataset() + zeros(PRIVATE)), DEFLATED)
     (job,) = front.ledger.jobs.list([State.HELD])
