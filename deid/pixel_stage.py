@@ -12,7 +12,7 @@ from deid import encode, options, overlays, segments
 from deid.container import Chunk, Opened
 from deid.identity import Identity
 from deid.parse import PIXELS, UNDEFINED, Element, name
-from deid.pixels.clean import PIXEL_DATA, clean
+from deid.pixels.clean import PIXEL_DATA, check_unread, clean
 from deid.pixels.spill import Spill
 from deid.profile import Profile
 from dicom.errors import NotClean
@@ -50,8 +50,8 @@ def treat(
         if element.tag not in PIXELS:
             continue
         value = element.value
-        if must_clean and element.tag == PIXEL_DATA:
-            value = _cleaned(elements, opened, profile, stage)
+        if must_clean:
+            value = _cleaned(element, elements, opened, profile, stage)
         place = name(element.tag)
         if element.undefined:
             chunks = _stripped(value, elements, opened, who, stage)
@@ -68,16 +68,24 @@ def treat(
 
 
 def _cleaned(
-    elements: tuple[Element, ...], opened: Opened, profile: Profile, stage: PixelStage
+    element: Element,
+    elements: tuple[Element, ...],
+    opened: Opened,
+    profile: Profile,
+    stage: PixelStage,
 ) -> memoryview:
     """Have burned-in text removed."""
     if profile.pixels is None:
         raise NotClean("burned-in text must be removed, and the profile has no rules for that")
+    stage.applied.append(options.PIXEL_DATA)
+    if element.tag != PIXEL_DATA:
+        words = check_unread(elements, opened, profile.pixels)
+        stage.rows.append((name(element.tag), f"remark: {words}"))
+        return element.value
     cleaned = clean(elements, opened, profile.pixels)
     for tag, (vr, value) in cleaned.attributes.items():
         stage.written[tag] = [encode.element(tag, vr, value, opened.encoding)]
     stage.rows += [(name(PIXEL_DATA), f"remark: {words}") for words in cleaned.remarks]
-    stage.applied.append(options.PIXEL_DATA)
     return cleaned.value()
 
 

@@ -58,7 +58,7 @@ def clean(
     *,
     reader: ocr.Reader = ocr.read,
 ) -> CleanedPixels:
-    """Clean Pixel Data (7FE0,0010) of an object; others (float pixel data) are no pictures.
+    """Clean Pixel Data (7FE0,0010) of an object; for float pixel data see `check_unread`.
 
     The same object and rules give the same result. Where nothing has to be blanked, the value is
     the input's, bit for bit. Raises NotClean for what may not pass or cannot be proven clean,
@@ -82,6 +82,18 @@ def clean(
     if reads:
         work.search()
     return _written(work, elements, decision, device)
+
+
+def check_unread(elements: tuple[Element, ...], opened: Opened, rules: PixelRules) -> str:
+    """Say why pixels that nobody here can read, those of Float Pixel Data, may pass.
+
+    Raises NotClean where no rule says that such objects bear no text.
+    """
+    facts = attributes.facts(elements, opened.encoding)
+    decision = decide(facts, rules.classes, rules.device(facts))
+    if decision.verdict != "pass":
+        raise NotClean(f"pixels of floating point cannot be looked into: {decision.reason}")
+    return f"pixels: not read: {decision.reason}"
 
 
 def _known(

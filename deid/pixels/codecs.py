@@ -57,8 +57,6 @@ class Codec:
     """Whether what is written reads back the same."""
     gives_cells: bool = False
     """Whether it gives cells with all their bits, rather than the values in them."""
-    comes_with: str = "penumbra-node[ocr]"
-    """What to install for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +136,7 @@ def _guarded(step: Callable[..., Any], verb: str, *arguments: object, image: Ima
         kind = type(fault).__name__
         words = f"a frame in {syntax} cannot be {verb}: the codec refuses it ({kind})"
         missing = isinstance(fault, ImportError | NotImplementedError) or "missing" in str(fault)
-        hint = f"; pip install {CODECS[image.syntax].comes_with}" if missing else ""
+        hint = "; pip install 'penumbra-node[ocr]'" if missing else ""
         raise NotClean(words + hint) from None
 
 
@@ -219,6 +217,8 @@ def _write_jpeg_lossless(cells: Array, photometric: str, original: bytes, image:
 def _read_jpeg(frame: bytes, image: Image) -> tuple[Array, str]:
     if image.bits_stored > 8:
         raise NotClean("JPEG of more than 8 bits a sample cannot be looked into")
+    if image.signed:
+        raise NotClean("JPEG of signed samples is not in the standard, and not looked into")
     return jpeg.decode(frame, image)
 
 
@@ -231,7 +231,7 @@ _JPEG: Final = Codec(_read_jpeg, _write_jpeg, exact=False)
 _JPEG_LOSSLESS: Final = Codec(_read, _write_jpeg_lossless)
 _JPEG_LS: Final = Codec(_read, _write_jpeg_ls)
 _JPEG_2000: Final = Codec(_read, _write_jpeg_2000)
-_READ_ONLY: Final = Codec(_read, None, comes_with="pylibjpeg pylibjpeg-openjpeg")
+_READ_ONLY: Final = Codec(_read, None)
 
 CODECS: Final[dict[str, Codec]] = {
     ImplicitVRLittleEndian: _NATIVE,

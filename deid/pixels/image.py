@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from deid.parse import Element, Encoding
 from deid.pixels.attributes import find, number, text
@@ -70,6 +70,9 @@ def read(elements: tuple[Element, ...], encoding: Encoding, pixels: Element, syn
     palette, start = None, 0
     if photometric == "PALETTE COLOR":
         palette, start = _palette(elements, encoding)
+    high = number(elements, 0x0028_0102, encoding, stored - 1)
+    if pixels.undefined and syntax != RLELossless:
+        high = stored - 1  # such streams hold values, not cells
     image = Image(
         syntax=syntax,
         rows=number(elements, 0x0028_0010, encoding),
@@ -80,10 +83,10 @@ def read(elements: tuple[Element, ...], encoding: Encoding, pixels: Element, syn
         planar=number(elements, 0x0028_0006, encoding, 0),
         bits_allocated=allocated,
         bits_stored=stored,
-        high_bit=number(elements, 0x0028_0102, encoding, stored - 1),
+        high_bit=high,
         signed=number(elements, 0x0028_0103, encoding, 0) == 1,
         little=encoding.little,
-        swapped=not encoding.little and allocated == 8 and pixels.vr == "OW",
+        swapped=not encoding.little and allocated in {1, 8} and pixels.vr == "OW",
         palette=palette,
         palette_start=start,
     )
@@ -103,8 +106,13 @@ def _check(image: Image) -> None:
     known = _SINGLE if image.samples == 1 else COLOURS if image.samples == 3 else frozenset()
     if image.photometric not in known:
         raise NotClean("(0028,0004) is not one that can be looked at with these samples per pixel")
-    if image.bits_allocated not in {1, 8, 16, 32}:
+    sizes = {1, 8, 16, 32} if image.samples == 1 else {8, 16, 32}
+    # In big endian readers do not agree where the words of 32 bits, and single bits, stand.
+    sizes -= set() if image.little else {1, 32}
+    if image.bits_allocated not in sizes:
         raise NotClean("(0028,0100): cells of this size cannot be looked into")
+    if image.planar not in {0, 1}:
+        raise NotClean("(0028,0006): samples in this order cannot be looked into")
     if not image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
         raise DeidFault("(0028,0101) and (0028,0102) do not fit into (0028,0100)")
     if not image.rows or not image.columns or image.raw_bytes > MAX_FRAME_BYTES:

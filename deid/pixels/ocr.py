@@ -3,8 +3,9 @@
 What it reads is a patient's data: it is judged here and goes no further; only boxes leave.
 """
 
-import importlib.util
+import importlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,9 @@ THREADS: Final = 1
 """Objects are cleaned in several processes: each takes one processor."""
 MIN_SCORE: Final = 0.5
 """How sure the recognizer must be that it read something."""
+MIN_LINE_SCORE: Final = 0.25
+"""The same for what has the shape of a line of text: it may be a script that it never learned."""
+_LINE_ASPECT: Final = 2.5
 SIDES: Final = frozenset("RLAPHF")
 """Right, left, anterior, posterior, head, feet: alone they say where a side is, not who it is."""
 _SIDE_ASPECT: Final = 2.0
@@ -30,10 +34,16 @@ TILE_PIXELS: Final = 1536
 OVERLAP_PIXELS: Final = 200
 _HUGE_PIXELS: Final = 64
 _HUGE_PART: Final = 0.25
+_LARGE_PIXELS: Final = 24
+_LARGE_PART: Final = 0.0625
 _SURE_SCORE: Final = 0.9
 _SMALLEST_PIXELS: Final = 6
 """In fewer rows or columns nothing can be written."""
 _PACKAGE: Final = "rapidocr_onnxruntime"
+_LIBRARY: Final = re.compile(r"lib[A-Za-z0-9_.+-]+\.so[.0-9]*")
+_DEBIAN: Final = "libgl1 libglib2.0-0"
+"""Debian's packages of what the OpenCV that comes with OCR is linked to: libGL, GLib and, with
+libGL, xcb. Nothing is ever drawn on a screen."""
 
 
 class Reader(Protocol):
@@ -44,10 +54,22 @@ class Reader(Protocol):
 
 
 def missing() -> str:
-    """Say in words what is not installed that reading text needs; "" when all is there."""
-    if importlib.util.find_spec(_PACKAGE) is None:
-        return "needs OCR, which is not installed: pip install penumbra-node[ocr]"
+    """Say in words what reading text needs and is not there; "" when all is. Takes a second."""
+    try:
+        importlib.import_module(_PACKAGE)
+    except ImportError as fault:
+        return _words(fault)
     return ""
+
+
+def _words(fault: ImportError) -> str:
+    """Say what to install: the extra, or libraries of the system that OpenCV takes for granted."""
+    if fault.name == _PACKAGE and isinstance(fault, ModuleNotFoundError):
+        return "burned-in text needs OCR: pip install 'penumbra-node[ocr]'"
+    library = _LIBRARY.search(str(fault))
+    if library:
+        return f"OCR needs {library.group()}: apt-get install {_DEBIAN}"
+    return f"OCR is installed but cannot be loaded: {fault.name or 'a part'} is missing"
 
 
 def edition() -> str:
@@ -98,17 +120,20 @@ def _steps(length: int) -> range:
 def counts(text: str, score: float, box: Box, side_pixels: int) -> bool:
     """Whether something that was read has to go: everything but noise and the mark of a side.
 
-    `side_pixels` is the shorter side of the picture. Anatomy is now and then read as one huge
-    letter, or as a few by a recognizer that is not sure; nobody writes so large.
+    `side_pixels` is the shorter side of the picture. Anatomy is now and then read as one large
+    letter, or as a few huge ones by a recognizer that is not sure; nobody writes so large.
     """
     letters = [each for each in text if each.isalnum()]
-    if not letters or score < MIN_SCORE:
-        return False
     width, height = box.x1 - box.x0, box.y1 - box.y0
-    is_huge = min(width, height) > max(_HUGE_PIXELS, side_pixels * _HUGE_PART)
-    if is_huge and (len(letters) == 1 or score < _SURE_SCORE):
+    across, along = sorted((width, height))
+    is_line = across <= _HUGE_PIXELS and along >= _LINE_ASPECT * across
+    if not letters or score < (MIN_LINE_SCORE if is_line else MIN_SCORE):
         return False
-    square = max(width, height) <= _SIDE_ASPECT * min(width, height)
+    if len(letters) == 1 and across > max(_LARGE_PIXELS, side_pixels * _LARGE_PART):
+        return False
+    if score < _SURE_SCORE and across > max(_HUGE_PIXELS, side_pixels * _HUGE_PART):
+        return False
+    square = along <= _SIDE_ASPECT * across
     return not (square and text.strip().upper() in SIDES)
 
 
@@ -130,8 +155,11 @@ def _engine() -> Any:
             RapidOCR,
         )
     except ImportError as fault:
-        words = "OCR cannot be loaded: pip install penumbra-node[ocr]"
-        hint = " (and libGL: apt install libgl1)" if "libGL" in str(fault) else ""
-        raise DeidFault(words + hint) from None
+        raise DeidFault(_words(fault)) from None
     threads = min(THREADS, os.cpu_count() or 1)
-    return RapidOCR(intra_op_num_threads=threads, inter_op_num_threads=1, max_side_len=TILE_PIXELS)
+    return RapidOCR(
+        intra_op_num_threads=threads,
+        inter_op_num_threads=1,
+        max_side_len=TILE_PIXELS,
+        text_score=0.0,  # what counts is judged in `counts`
+    )

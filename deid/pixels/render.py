@@ -18,6 +18,9 @@ _CONTRAST: Final = 45.0
 """Grey levels for each standard deviation of the wider surroundings."""
 _CALM: Final = 0.016
 """Part of the whole range that counts as noise and is not raised."""
+_WIDE_GAP: Final = 0.05
+"""Part of all levels, taken as evenly spread, that a gap between two of them may be wide."""
+_FEW_GAPS: Final = 16.0
 _RED: Final = (1.402, 0.0)
 _GREEN: Final = (-0.714136, -0.344136)
 _BLUE: Final = (0.0, 1.772)
@@ -41,37 +44,49 @@ def renderings(shown: Array, image: Image, photometric: str) -> Iterator[Renderi
     to the same level, which brings out pale text that no single window would show, once more
     in both polarities and on the other side.
     """
-    whole = picture(shown, image, photometric)
+    full = colours(shown, image, photometric)
+    whole = _scaled(full)
     yield Rendering(whole, 0, in_detail=False)
     yield Rendering(np.rot90(255 - whole, 1), 1, in_detail=False)
-    even = evened(whole if image.palette is not None or image.samples > 1 else shown)
+    even = evened(_closed(full.mean(axis=2) if full.ndim == 3 else full))
     yield Rendering(even, 0, in_detail=True)
     yield Rendering(np.rot90(255 - even, 3), 3, in_detail=False)
 
 
-def picture(shown: Array, image: Image, photometric: str) -> Picture:
-    """Render a frame from its lowest to its highest value, colours as red, green and blue."""
+def colours(shown: Array, image: Image, photometric: str) -> Array:
+    """Give grey frames as they are, all others as red, green and blue of any range."""
     if photometric == "PALETTE COLOR" and image.palette is not None:
         index = shown.astype(np.int64) - image.palette_start
-        colours: Picture = image.palette[index.clip(0, len(image.palette) - 1)]
-        return colours
-    if image.samples == 1:
-        return _scaled(shown, float(shown.min()), float(shown.max()))
-    eight = (shown >> max(image.bits_stored - 8, 0)).astype(np.uint8)
-    return _rgb(eight) if photometric.startswith("YBR") else eight
+        entries: Array = image.palette[index.clip(0, len(image.palette) - 1)]
+        return entries
+    if photometric.startswith("YBR"):
+        return _rgb(shown, float(1 << (image.bits_stored - 1)))
+    return shown
 
 
-def evened(shown: Array) -> Picture:
-    """Show how far each pixel is from its surroundings, by what is usual around there.
-
-    Colours are taken together: (y, x) or (y, x, sample) becomes (y, x).
-    """
-    light = shown.astype(np.float64)
-    light = light.mean(axis=2) if light.ndim == 3 else light
+def evened(light: Array) -> Picture:
+    """Show how far each pixel (y, x) is from its surroundings, by what is usual around there."""
+    light = light.astype(np.float64)
     away = light - _mean(light, _NEAR_PIXELS)
     usual = np.sqrt(_mean(away * away, _WIDE_PIXELS).clip(0)) + max(np.ptp(light) * _CALM, 1e-6)
     even: Picture = (128 + away / usual * _CONTRAST).clip(0, 255).astype(np.uint8)
     return even
+
+
+def _closed(light: Array) -> Array:
+    """Move values that stand far from all others up to them; the order of values stays.
+
+    One pixel of a broken detector, or padding far below the image, would else take the whole
+    range, and leave none of it to pale text.
+    """
+    levels, places = np.unique(light, return_inverse=True)
+    gaps = np.diff(levels.astype(np.float64))
+    if not gaps.size:
+        return light
+    widest = max(gaps.size * _WIDE_GAP, _FEW_GAPS) * float(np.median(gaps))
+    moved = np.concatenate(([0.0], np.minimum(gaps, widest).cumsum()))
+    closed: Array = moved[places].reshape(light.shape)
+    return closed
 
 
 def _mean(light: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]:
@@ -84,15 +99,16 @@ def _mean(light: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]
     return mean
 
 
-def _scaled(shown: Array, low: float, high: float) -> Picture:
-    spread = max(high - low, 1.0)
-    scaled = (shown.astype(np.float32) - np.float32(low)) * np.float32(255 / spread)
-    return scaled.clip(0, 255).astype(np.uint8)
+def _scaled(full: Array) -> Picture:
+    """Spread values from the lowest to the highest over eight bits."""
+    low, high = float(full.min()), float(full.max())
+    scaled = (full.astype(np.float64) - low) * (255 / max(high - low, 1.0))
+    return scaled.astype(np.uint8)
 
 
-def _rgb(ybr: Picture) -> Picture:
-    """Turn YBR_FULL into RGB (PS3.3 C.7.6.3.1.2)."""
+def _rgb(ybr: Array, grey: float) -> Array:
+    """Turn YBR_FULL into RGB (PS3.3 C.7.6.3.1.2); `grey` stands for no colour."""
     light = ybr[..., 0].astype(np.float32)
-    blue, red = (ybr[..., each].astype(np.float32) - 128 for each in (1, 2))
+    blue, red = (ybr[..., each].astype(np.float32) - grey for each in (1, 2))
     rows = [light + of_red * red + of_blue * blue for of_red, of_blue in (_RED, _GREEN, _BLUE)]
-    return np.stack(rows, axis=-1).round().clip(0, 255).astype(np.uint8)
+    return np.stack(rows, axis=-1).round().clip(0, 2 * grey - 1)

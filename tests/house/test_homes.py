@@ -76,6 +76,8 @@ IMPORTED_AS = {
     "python-gdcm": "gdcm",
     "rapidocr-onnxruntime": "rapidocr_onnxruntime",
 }
+FOUND_BY_PYDICOM = {"pylibjpeg", "pylibjpeg-openjpeg"}
+"""Codecs that are never imported here: pydicom looks for them when it meets their syntax."""
 LOADED_BY_TRITON = "ai/serving/*"
 """Files that run in the server's environment, with its own packages."""
 
@@ -134,8 +136,16 @@ def test_outside_packages_stay_at_home(checked, ours):
 def test_every_dependency_is_used(checked, ours, root):
     """What pyproject.toml makes everybody install is imported somewhere."""
     used = {package for source in checked for package, _ in outside(source, ours)}
-    unused = set(dependencies((root / "pyproject.toml").read_text())) - used
+    unused = set(dependencies((root / "pyproject.toml").read_text())) - used - FOUND_BY_PYDICOM
     assert not unused, f"no file imports {', '.join(sorted(unused))}: drop it from pyproject.toml"
+
+
+def test_codecs_are_found_by_pydicom():
+    """What nobody imports is really found by pydicom, and is all that it has for its syntax."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import HTJ2KLossless
+
+    assert get_decoder(HTJ2KLossless).available_plugins == ("pylibjpeg",)
 
 
 def test_every_import_is_a_dependency(root):

@@ -19,7 +19,7 @@ from deid import parse
 from deid.container import open_part10
 from deid.pixels.boxes import Box
 from deid.pixels.clean import clean
-from deid.pixels.render import picture
+from deid.pixels.render import colours
 from deid.pixels.rules import read_rules
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -128,7 +128,7 @@ def bright(shown, image, photometric):
     """A reader that takes white for text: the box around all white pixels, if there are any."""
     top = (1 << image.bits_stored) - 1
     if image.samples == 3 or image.palette is not None:
-        seen = picture(shown, image, photometric).min(axis=2) > 240
+        seen = colours(shown, image, photometric).min(axis=2) > 240
     else:
         light = shown.astype(np.int64) + (top // 2 + 1 if image.signed else 0)
         light = top - light if photometric == "MONOCHROME1" else light
@@ -198,6 +198,22 @@ def make():
         taken_apart=taken_apart,
         written=written,
     )
+
+
+@pytest.fixture
+def grey():
+    """Frames (frame, y, x) of 120 x 160, `count` of them, the text in those of `marked`."""
+
+    def _grey(count=1, marked=(0,), bits=8, low=0, white=None):
+        scale = (1 << bits) - 1
+        body = phantom(120, 160, scale * 0.6) + low
+        strokes = written(120, 160, "DOE^JANE", 18, (20, 8))
+        frames = np.stack([np.roll(body, 3 * number, axis=1) for number in range(count)])
+        for number in marked:
+            frames[number][strokes] = scale + low if white is None else white
+        return frames
+
+    return _grey
 
 
 @pytest.fixture(scope="session")

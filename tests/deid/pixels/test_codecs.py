@@ -133,6 +133,62 @@ def test_what_gdcm_writes_loses_nothing(make, run, pictures, syntax, kind):
     check_exact(make, run, part10)
 
 
+@pytest.mark.usefixtures("needs_gdcm")
+@pytest.mark.parametrize(
+    "syntax", [JPEGLosslessSV1, JPEG2000Lossless, JPEGLSLossless], ids=lambda uid: uid.name
+)
+def test_a_palette_is_no_matter_of_the_codec(make, run, pictures, syntax):
+    """Indices of a palette are written as grey is, and no codec asks for the palette."""
+    from deid.pixels import gdcm_encoder
+    from deid.pixels.image import read
+
+    frames = pictures()
+    recipe = make.Recipe(photometric="PALETTE COLOR")
+    grey = {
+        f"{colour}PaletteColorLookupTable{part}": value
+        for colour in ("Red", "Green", "Blue")
+        for part, value in (
+            ("Descriptor", [256, 0, 16]),
+            ("Data", (np.arange(256) * 257).astype("<u2").tobytes()),
+        )
+    }
+    native = make.build(frames, recipe, **grey)
+    if syntax == JPEGLSLossless:
+        dataset = pydicom.dcmread(io.BytesIO(native))
+        dataset.compress(syntax, generate_instance_uid=False)
+        check_exact(make, run, make.save(dataset, syntax))
+        return
+    elements, opened = make.taken_apart(native)
+    pixels = next(each for each in elements if each.tag == 0x7FE0_0010)
+    image = read(elements, opened.encoding, pixels, syntax)
+    encoded = [
+        gdcm_encoder.encode(frame.astype("u1"), image, "PALETTE COLOR", syntax) for frame in frames
+    ]
+    recipe.syntax = syntax
+    check_exact(make, run, make.build(frames, recipe, encoded, **grey))
+
+
+def test_high_bit_says_nothing_of_a_stream(make, run, compressed):
+    """A stream holds values: a HighBit that shifts cells does not shift what is blanked."""
+    part10 = compressed(JPEGLSLossless, "MONOCHROME2", 12)
+    dataset = pydicom.dcmread(io.BytesIO(part10))
+    dataset.HighBit = 15
+    cleaned = run(make.save(dataset, JPEGLSLossless))
+    after = make.decoded(make.put_back(part10, cleaned))
+    strokes = make.written(ROWS, COLUMNS, "DOE^JANE", 18, (20, 12))
+    for before, now in zip(make.original(part10), after, strict=True):
+        assert (now[strokes] == before.min()).all()
+
+
+def test_signed_jpeg_is_refused(make, run, pictures):
+    """JPEG knows no sign; what calls itself signed would be shown with its values torn apart."""
+    frames = pictures()
+    recipe = make.Recipe(syntax=JPEGBaseline8Bit)
+    part10 = make.build(frames, recipe, jpeg_frames(frames, "MONOCHROME2"), PixelRepresentation=1)
+    with pytest.raises(NotClean, match="signed"):
+        run(part10)
+
+
 def test_near_lossless_loses_nothing_more(make, run, compressed):
     """What was compressed with a small error is written again without another."""
     part10 = compressed(JPEGLSNearLossless, jls_error=2)

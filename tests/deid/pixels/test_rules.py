@@ -1,5 +1,6 @@
 """Device rules: what a file may say, and what is wrong with one, all at once."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,12 @@ def test_shipped_rules_obey_their_own_checks():
 
     text = (files("deid.pixels") / "devices.toml").read_text("utf-8")
     assert not list(faults(tomllib.loads(text)))
+
+
+def test_the_example_of_the_documentation_is_a_rule():
+    """What docs/deidentification.md shows as a device rule can be used as it stands."""
+    text = (Path(__file__).parents[3] / "docs" / "deidentification.md").read_text("utf-8")
+    examples = [each.partition("```")[0] for each in text.split("```toml\n")[1:]]
+    rules = [each for each in examples if "[[device]]" in each]
+    assert rules
+    assert not [fault for each in rules for fault in faults(tomllib.loads(each))]
