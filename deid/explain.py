@@ -115,6 +115,7 @@ def unlisted(rules: Rules) -> Iterator[tuple[str, str]]:
     yield "paragraphs of text (LT, ST, UT) that it does not list", texts
     if cleaned:
         yield "descriptions, comments, notes and labels that it does not list", texts
+    yield "bytes (OB) that it does not list", "removed"
     yield "other public attributes that it does not list", "kept after a search for identity"
     yield "private attributes", private
     yield "what is removed although the IOD demands it (types 1, 2)", "a dummy, or emptied"

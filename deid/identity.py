@@ -1,34 +1,23 @@
 """What in an object identifies people: collected from the input, searched for in the output.
 
-The rules, and why they are as they are:
+Names are those of every PN at every depth. How they, numbers, places and dates become needles says
+`needles`; the birth date is searched everywhere, other dates in text alone, and not at all where
+they are retained. An institution that is also the manufacturer is a factory, not a hospital. UIDs
+are all but the standard's own.
 
-- Names (every PN at every depth; family, given and middle parts): each word of three letters or
-  more is searched as a word, so "Lee" is found in "Dr. LEE" and not in "SLEEPING". A shorter
-  word counts only as a whole value. Whole names count in both orders, also written as one word.
-  Words of scripts without gaps between words are found anywhere. Words that scanners write all
-  the time (`table/protocol_words.txt`) count only as part of the whole name, otherwise a patient
-  named Head could never have a head scan. Titles and suffixes (Dr, Jr) are no names.
-- Identifiers: six characters or more, or four with a letter in them, are searched as words,
-  whatever punctuation divides them; shorter ones only as whole values; one or two characters
-  not at all, because such a value is shared by too many others to point at anyone.
-- Places (institution names, addresses) are searched as whole phrases, telephone numbers by their
-  digits, dates in their written forms: the birth date everywhere, other dates in text alone, and
-  not at all where they are retained. An institution that is also the manufacturer is a
-  factory, not a hospital.
-- Placeholders ("ANONYMOUS", "UNKNOWN") name nobody; among them are the dummies written here.
-- UIDs: every one that is not the standard's own.
+A search looks for a needle between words; for long ones also inside words and over gaps
+("CT_ZylandergrafHead", "Zylander-graf"), and beside digits ("SMITH2", "PAT0004482913"). It does
+not see through codes: base64, spelling backwards, other transliterations.
 
 Numbers (DS, IS, binary) are not searched for words: a patient number is no slice thickness.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from dataclasses import dataclass, field
 from typing import Final
 
-from deid import text
+from deid import needles, text
 from deid.parse import Element, every
 from deid.table.dictionary import dictionary_vr
 from dicom.uid import STANDARD_ROOT
@@ -63,13 +52,10 @@ _DATE_KINDS: Final = frozenset({"birth date", "date"})
 _PATIENT_GROUP: Final = 0x0010
 _MANUFACTURER: Final = 0x0008_0070
 _CHARACTER_SET: Final = 0x0008_0005
-_MONTHS: Final = (
-    "january february march april may june july august september october november december"
+_INSTANCES: Final = frozenset(
+    {0x0008_0018, 0x0008_1155, 0x0020_000D, 0x0020_000E, 0x0020_0052, 0x3006_00C2}
 )
-_PLACEHOLDERS: Final = (
-    "anon anonym anonymized anonymised anonymous deidentified empty blank name nameless none null "
-    "patient removed test unknown unnamed undefined"
-)
+"""UIDs of objects, referenced objects, studies, series and frames of reference."""
 _TELLING_UID: Final = 12
 """Shorter UIDs also occur as version numbers; as values of UI every one is checked."""
 _TELLING_BYTES: Final = 6
@@ -78,10 +64,20 @@ _TELLING_BYTES: Final = 6
 Found = tuple[str, str]
 """A needle in canonical form, and the kind of identity that it is."""
 
-_YEAR: Final = re.compile(r"[0-9]{4}")
+_DATED: Final = re.compile("[0-9]{4}|[0-9]{2} [0-9]{2} [0-9]{2}")
+"""Text without this holds no date."""
+_DIGIT: Final = re.compile("[0-9]")
+_GAP_IN_NUMBER: Final = re.compile("(?<=[0-9]) (?=[0-9])")
 _DOTTED: Final = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
 _DOTTED_BYTES: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
 _ALNUM: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz")
+_FLAT: Final = bytes(
+    ord(chr(byte).lower()) if byte > 0x7F or byte < 0x20 or chr(byte).isalnum() else 0x20
+    for byte in range(0x80)
+) + bytes(range(0x80, 0x100))
+"""Lower case, and punctuation of ASCII as spaces, so that a phrase is found whatever divides it."""
+_SHORTEST_APART: Final = 4
+"""Letters of a word that is looked for beside digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +87,24 @@ class Identity:
     needles: tuple[Found, ...]
     """Substrings of canonical text."""
     raw: tuple[tuple[bytes, str], ...]
-    """Long needles as lower-case bytes in each encoding involved, for bytes of any kind."""
+    """Long needles as `_flat` bytes in each encoding involved, for bytes of any kind."""
     uids: frozenset[str]
     """UIDs that must not survive."""
     dates: tuple[Found, ...] = ()
-    """Needles for dates; each has a year of four digits."""
+    """Needles for dates."""
     days: frozenset[str] = frozenset()
     """The same dates as DA writes them."""
+    _dense: tuple[Found, ...] = field(init=False, repr=False)
+    """Long needles without spaces, for text without spaces."""
+    _apart: tuple[Found, ...] = field(init=False, repr=False)
+    """Needles in which numbers are set apart, for text in which they are."""
+
+    def __post_init__(self) -> None:
+        phrases = [(needle.strip("| "), kind) for needle, kind in self.needles]
+        dense = ((phrase.replace(" ", ""), kind) for phrase, kind in phrases)
+        apart = ((f" {text.apart(phrase)} ", kind) for phrase, kind in phrases if _is_told(phrase))
+        object.__setattr__(self, "_dense", tuple(each for each in dense if _is_long(each[0])))
+        object.__setattr__(self, "_apart", tuple(apart))
 
     def in_text(self, values: Iterable[str], *, dates: bool = True) -> str:
         """Name the kind of identity found in the values of one attribute; "" for none.
@@ -106,26 +113,38 @@ class Identity:
         """
         values = tuple(values)
         canonical = text.canonical(values)
-        for needle, kind in self.needles:
-            if needle in canonical:
-                return kind
-        if dates and _YEAR.search(canonical):
-            for needle, kind in self.dates:
-                if needle in canonical:
-                    return kind
+        if not canonical.isascii():
+            canonical += "".join(f" {each}" for each in text.plain(canonical))
+        kind = _first(self.needles, canonical) or _first(self._dense, canonical.replace(" ", ""))
+        if not kind and _DIGIT.search(canonical):
+            kind = self._beside_digits(canonical, dates=dates)
+        if kind:
+            return kind
         dotted = (each for value in values if "." in value for each in _DOTTED.findall(value))
         return "UID" if any(self.names_uid(each) for each in dotted) else ""
 
+    def _beside_digits(self, canonical: str, *, dates: bool) -> str:
+        """Search text that holds digits: numbers however they are grouped, and dates."""
+        apart = text.apart(canonical)
+        grouped = _GAP_IN_NUMBER.sub("", canonical)
+        if grouped != canonical:
+            apart += text.apart(grouped)
+        kind = _first(self._apart, apart)
+        if not kind and dates and self.dates and _DATED.search(canonical):
+            kind = _first(self.dates, canonical) or _first(self.dates, needles.dated(canonical))
+        return kind
+
     def in_bytes(self, data: bytes) -> str:
         """Name the kind of identity found in encoded bytes of any kind; "" for none."""
-        lower = data.lower()
+        flat = data.translate(_FLAT)
         for needle, kind in self.raw:
-            start = lower.find(needle)
+            start = flat.find(needle)
             while start >= 0:
-                around = lower[max(start - 1, 0) : start] + lower[start + len(needle) :][:1]
+                end = start + len(needle)
+                around = flat[max(start - 1, 0) : start] + flat[end : end + 1]
                 if not _ALNUM.intersection(around):
                     return kind
-                start = lower.find(needle, start + 1)
+                start = flat.find(needle, start + 1)
         dotted = (each.decode("ascii") for each in _DOTTED_BYTES.findall(data))
         return "UID" if any(self.names_uid(each) for each in dotted) else ""
 
@@ -138,106 +157,32 @@ class Identity:
         return False
 
 
-@cache
-def placeholders() -> frozenset[str]:
-    """Say which words stand in for a name; they identify nobody."""
-    return frozenset(_PLACEHOLDERS.split())
+def _first(wanted: tuple[Found, ...], where: str) -> str:
+    """Name the kind of the first needle that is there; "" for none."""
+    for needle, kind in wanted:
+        if needle in where:
+            return kind
+    return ""
 
 
-@cache
-def protocol_words() -> frozenset[str]:
-    """Read the words that identify nobody by themselves."""
-    lines = (files("deid.table") / "protocol_words.txt").read_text("utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+def _is_long(phrase: str) -> bool:
+    """Whether a phrase without spaces occurs inside no other word by chance."""
+    least = needles.LONG if text.has_word_gaps(phrase) else needles.LONG // 2
+    return len(phrase) >= least and not phrase.isdigit()
 
 
-def _is_shared(word: str) -> bool:
-    return word in placeholders() or word in protocol_words()
-
-
-def _word(phrase: str) -> str:
-    """Make the needle that finds a phrase between words."""
-    return f" {phrase} " if text.has_word_gaps(phrase) else phrase
-
-
-def _name_phrases(name: str) -> Iterator[str]:
-    """Yield the phrases that give a name away: its words, and itself in both orders."""
-    for group in name.split("="):
-        parts = [text.words(part) for part in group.split("^")[:3]]
-        flat = [word for part in parts for word in part]
-        for word in flat:
-            if any(character.isalpha() for character in word) and not _is_shared(word):
-                yield word
-        if len(flat) > 1 and not all(word in placeholders() for word in flat):
-            family, given = parts[0], [word for part in parts[1:] for word in part]
-            for order in (family + given, given + family):
-                yield " ".join(order)
-                yield "".join(order)
-            if given and parts[1]:
-                yield " ".join(family + parts[1])
-                yield " ".join(parts[1] + family)
-
-
-def name_needles(name: str) -> Iterator[str]:
-    """Yield needles for one value of PN (PS3.5 6.2.1)."""
-    for phrase in _name_phrases(name):
-        for form in {phrase} | text.plain(phrase):
-            long_enough = len(form) >= (3 if text.has_word_gaps(form) else 2)
-            yield _word(form) if long_enough else f"| {form} |"
-
-
-def identifier_needles(identifier: str) -> Iterator[str]:
-    """Yield needles for one identifier."""
-    parts = text.words(identifier)
-    phrase = " ".join(parts)
-    size = sum(len(part) for part in parts)
-    if size < 3 or all(_is_shared(part) for part in parts):
-        return
-    lettered = any(character.isalpha() for character in phrase)
-    yield _word(phrase) if size >= (4 if lettered else 6) else f"| {phrase} |"
-    if len(parts) > 1 and size >= 6:
-        yield _word("".join(parts))
-
-
-def place_needles(place: str) -> Iterator[str]:
-    """Yield the needle for an institution's name or an address."""
-    parts = text.words(place)
-    phrase = " ".join(parts)
-    if len(phrase) >= 3 and not all(_is_shared(part) for part in parts):
-        yield _word(phrase) if len(phrase) >= 4 else f"| {phrase} |"
-
-
-def telephone_needles(number: str) -> Iterator[str]:
-    """Yield needles for a telephone number: as grouped, and as one run of digits."""
-    digits = "".join(character for character in number if character.isdigit())
-    if len(digits) >= 6:
-        yield _word(digits)
-        yield _word(" ".join(text.words(number)))
-
-
-def birth_date_needles(date: str) -> Iterator[str]:
-    """Yield a DA value in the forms that people write (the year last, first, in words)."""
-    digits = date.replace(".", "").replace("-", "").strip()
-    if len(digits) != 8 or not digits.isdigit() or digits == "20000101":
-        return
-    year, month, day = digits[:4], digits[4:6], digits[6:]
-    yield f" {digits}"
-    yield f" {day}{month}{year} "
-    for days, months in {(day, month), (day.lstrip("0"), month.lstrip("0"))}:
-        for form in ((year, months, days), (days, months, year), (months, days, year)):
-            yield _word(" ".join(form))
-        if 1 <= int(month) <= 12:
-            long = _MONTHS.split()[int(month) - 1]
-            for written in (long, long[:3]):
-                yield _word(f"{days} {written} {year}")
-                yield _word(f"{written} {days} {year}")
+def _is_told(phrase: str) -> bool:
+    """Whether a phrase is looked for beside digits, too; short codes are found too often."""
+    if phrase.isalpha():
+        return text.has_word_gaps(phrase) and len(phrase) >= _SHORTEST_APART
+    return len(phrase) >= needles.LONG_NUMBER
 
 
 _RULES: Final[tuple[tuple[frozenset[int], str, Callable[[str], Iterator[str]]], ...]] = (
-    (_IDENTIFIERS, "identifier", identifier_needles),
-    (_PLACES, "place", place_needles),
-    (_TELEPHONES, "telephone number", telephone_needles),
-    (frozenset({_BIRTH_DATE}), "birth date", birth_date_needles),
+    (_IDENTIFIERS, "identifier", needles.of_identifier),
+    (_PLACES, "place", needles.of_place),
+    (_TELEPHONES, "telephone number", needles.of_telephone),
+    (frozenset({_BIRTH_DATE}), "birth date", needles.of_birth_date),
 )
 
 
@@ -257,18 +202,18 @@ def _of_element(element: Element, by: tuple[str, ...]) -> Iterator[Found]:
         return
     if element.tag != _BIRTH_DATE and dictionary_vr(element.tag) in _DATED_VRS:
         for part in bytes(element.value).decode("ascii", "replace").split("\\"):
-            yield from ((needle, "date") for needle in birth_date_needles(part.strip()[:8]))
+            yield from ((needle, "date") for needle in needles.of_date(part.strip()[:8]))
         return
-    rules = [(kind, needles) for tags, kind, needles in _RULES if element.tag in tags]
+    rules = [(kind, forms) for tags, kind, forms in _RULES if element.tag in tags]
     if not rules and "PN" in {element.vr, dictionary_vr(element.tag)}:
-        rules = [("name", name_needles)]
+        rules = [("name", needles.of_name)]
     if not rules:
         return
     value = bytes(element.value).rstrip(b"\0 ")
-    for kind, needles in rules:
+    for kind, forms in rules:
         for decoded in _decoded(value, by):
             for part in decoded.split("\\"):
-                yield from ((needle, kind) for needle in needles(part.strip()))
+                yield from ((needle, kind) for needle in forms(part.strip()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +251,8 @@ def _found(elements: tuple[Element, ...], stays: Stays) -> dict[str, str]:
     """Collect needles with their kinds, but for those of attributes that stay.
 
     What stays may stand elsewhere as well: a date, a hospital. The patient module's own needles
-    are never given up for that: a hospital may be called like the patient.
+    are never given up for that: a hospital may be called like the patient. Its places are: patient
+    and hospital may share a town.
     """
     patient: dict[str, str] = {}
     others: dict[str, str] = {}
@@ -314,7 +260,7 @@ def _found(elements: tuple[Element, ...], stays: Stays) -> dict[str, str]:
     for tag, (needle, kind) in _walk(elements, text.DEFAULT_CODECS):
         if tag in stays.tags:
             spared.add((needle, kind))
-        elif tag >> 16 == _PATIENT_GROUP:
+        elif tag >> 16 == _PATIENT_GROUP and kind != "place":
             patient[needle] = kind
         else:
             others[needle] = kind
@@ -324,26 +270,34 @@ def _found(elements: tuple[Element, ...], stays: Stays) -> dict[str, str]:
 
 
 def _raw(found: Iterable[Found], by: Iterable[str]) -> Iterator[tuple[bytes, str]]:
-    """Encode single-word needles that are long enough to mean something among any bytes."""
+    """Encode needles that are long enough to mean something among any bytes; also as UTF-16."""
     for needle, kind in found:
         phrase = needle.strip("| ")
-        if " " in phrase:
-            continue
-        for codec in by:
-            encoded = phrase.encode(codec, "ignore").lower()
+        encodings = [phrase.encode(codec, "ignore") for codec in by]
+        # Without the last NUL it is found in either byte order, and what follows it counts.
+        encodings.append(phrase.encode("utf-16-le")[:-1] if phrase.isascii() else b"")
+        for encoded in encodings:
             if len(encoded) >= _TELLING_BYTES:
-                yield encoded, kind
+                yield encoded.translate(_FLAT), kind
 
 
 def _uids(elements: tuple[Element, ...], kept: frozenset[int]) -> frozenset[str]:
-    """Collect the UIDs that must not survive: all but the standard's and those of `kept` tags."""
+    """Collect the UIDs that must not survive: all but the standard's and those of `kept` tags.
+
+    What names this very patient's objects is never given up because it stands in a kept tag, too:
+    an object's own UID as the UID of a class or a coding scheme would leave with it.
+    """
     foreign: set[str] = set()
     spared: set[str] = set()
+    instances: set[str] = set()
     for element in every(elements):
         if element.vr == "UI" or dictionary_vr(element.tag) == "UI":
-            found = spared if element.tag in kept else foreign
-            found.update(uid_values(bytes(element.value)))
-    return frozenset(uid for uid in foreign - spared if not uid.startswith(STANDARD_ROOT))
+            values = uid_values(bytes(element.value))
+            (spared if element.tag in kept else foreign).update(values)
+            if element.tag in _INSTANCES - kept:
+                instances.update(values)
+    lost = foreign - (spared - instances)
+    return frozenset(uid for uid in lost if not uid.startswith(STANDARD_ROOT))
 
 
 def uid_values(value: bytes) -> list[str]:
@@ -364,17 +318,27 @@ def collect(elements: tuple[Element, ...], stays: Stays) -> Identity:
     found = _found(elements, stays)
     maker = next((each for each in elements if each.tag == _MANUFACTURER), None)
     if maker is not None:
-        factory = _word(" ".join(text.words(bytes(maker.value).decode("latin-1"))))
-        if found.get(factory) == "place":
-            del found[factory]
-    needles = tuple(each for each in found.items() if each[1] not in _DATE_KINDS)
+        words = text.words(bytes(maker.value).decode("latin-1"))
+        factory = {*words, "".join(words)}
+        found = {
+            needle: kind
+            for needle, kind in found.items()
+            if kind != "place" or needle.strip("| ").replace(" ", "") not in factory
+        }
+    wanted = tuple(each for each in found.items() if each[1] not in _DATE_KINDS)
     birth = tuple(each for each in found.items() if each[1] == "birth date")
     others = tuple(each for each in found.items() if each[1] == "date" and not stays.dates)
-    raw = dict(_raw(needles + (() if stays.dated else birth), sorted(by)))
+    in_one = () if stays.dated else tuple(each for each in birth if _is_in_one(each[0]))
+    raw = dict(_raw(wanted + in_one, sorted(by)))
     uids = frozenset[str]() if stays.all_uids else _uids(elements, stays.uids) - {""}
     dates = birth + others
     days = frozenset(needle[1:] for needle, _ in dates if _is_day(needle))
-    return Identity(needles, tuple(raw.items()), uids, dates, days)
+    return Identity(wanted, tuple(raw.items()), uids, dates, days)
+
+
+def _is_in_one(needle: str) -> bool:
+    """Whether a date's needle is a day with its whole year in one run of digits."""
+    return len(needle.strip()) == len("YYYYMMDD") and needle.strip().isdigit()
 
 
 def _is_day(needle: str) -> bool:

@@ -25,6 +25,7 @@ _NUMBER_VRS: Final = frozenset({"DS", "IS"})
 _NUMBER_BYTES: Final = b"0123456789+-.Ee\\ \0"
 _MAIL: Final = re.compile(r"[^\s@]@[^\s@]+\.\w")
 _UID: Final = "UID"
+_SOP_CLASS: Final = 0x0008_0016
 _TELLING_UID: Final = 20
 """A dotted number of this length in cleaned text is a UID, whoever's; shorter ones are versions."""
 
@@ -69,18 +70,22 @@ def kept_uids(
     """Judge UIDs: those of kinds of things (`is_kind`) and retained ones stay, others are mapped.
 
     What stays is digits and dots, with the usual slips ("0", leading zeros), and holds no
-    identifier; valid UIDs of kinds are not searched. Raises NotClean where it must stay and
-    cannot; where an option other than retain-uids would keep it, it is mapped.
+    identifier; valid UIDs of kinds are not searched, but mapped where they name an object of the
+    patient. Raises NotClean where it must stay and cannot; where an option other than retain-uids
+    would keep it, it is mapped.
     """
     if not (is_kind or decision.option or decision.is_site):
         return Action.UID, None
     values = uid_values(bytes(element.value))
-    if is_kind and all(is_valid(uid) for uid in values if uid):
+    names_object = not identity.uids.isdisjoint(values)
+    if is_kind and names_object and element.tag != _SOP_CLASS:
+        return Action.UID, None
+    if is_kind and not names_object and all(is_valid(uid) for uid in values if uid):
         return AS_IT_IS
     fault = "no UID, but kept as one"
     if cleaning.are_uids(values):
-        found = identity.in_text(values, dates=False)
-        fault = f"a UID that stays holds a {found}" if found else ""
+        found = "UID" if names_object else identity.in_text(values, dates=False)
+        fault = f"a UID that stays holds identity ({found})" if found else ""
     if fault and decision.option not in {"", RETAIN_UIDS}:
         return Action.UID, None
     if fault:

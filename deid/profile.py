@@ -29,7 +29,7 @@ __all__ = ["KNOWN_OPTIONS", "Action", "Base", "Profile", "compile_profile", "rea
 
 KNOWN_OPTIONS: Final[frozenset[str]] = frozenset(OPTIONS)
 """Options of PS3.15 E.3 that this version can apply: all of them."""
-ENGINE: Final = 2
+ENGINE: Final = 3
 """Raised when the same rules begin to give other bytes."""
 
 

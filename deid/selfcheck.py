@@ -52,7 +52,7 @@ def check(
     """
     kind = identity.in_bytes(head)
     if kind:
-        raise NotClean(f"self-check: a {kind} is still in the encoded object")
+        raise NotClean(f"self-check: {_one(kind)} is still in the encoded object")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what pydicom finds odd was odd in the input
         dataset = read_dataset(
@@ -85,7 +85,7 @@ class _Search:
                 for item in dataset[tag].value:
                     self.dataset(item, f"{place}/", by)
             elif kind := self._kind(_raw_value(dataset, tag), {vr, raw.VR}, by):
-                raise NotClean(f"self-check: {place} still holds a {kind}")
+                raise NotClean(f"self-check: {place} still holds {_one(kind)}")
 
     def _private(self, dataset: Dataset, tag: BaseTag, place: str) -> str:
         """Give a safe private attribute's VR. Raises NotClean for any other private one."""
@@ -123,6 +123,11 @@ class _Search:
         if day not in self.identity.days:
             return False
         return shifted("DA", day, -self.allowed.days) not in self.identity.days
+
+
+def _one(kind: str) -> str:
+    """Put the article before a kind of identity."""
+    return kind if kind.startswith("text") else f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"
 
 
 def _raw_value(dataset: Dataset, tag: BaseTag) -> bytes:

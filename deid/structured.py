@@ -43,7 +43,8 @@ _CONCEPT_NAME: Final = 0x0040_A043
 _CODE_VALUE: Final = 0x0008_0100
 _NUMERIC: Final = 0x0040_A30A
 _MEASURED: Final = 0x0040_A300
-_AGE: Final = "121033"
+_AGES: Final = frozenset({"121033", "445518008", "397669002", "424144002", "29553-5"})
+"""Subject Age; age, also current chronological age of SNOMED CT, and calculated age of LOINC."""
 _IDENTITY: Final = frozenset(
     {
         "121009",  # Person Observer's Organization Name
@@ -55,10 +56,23 @@ _IDENTITY: Final = frozenset(
         "121031",  # Subject Birth Date
         "121036",  # Mother of fetus
         "121041",  # Specimen Identifier
+        "21112-8",  # Birth Date (LOINC)
+        "184099003",  # Date of Birth (SNOMED CT)
+        "110190",  # Issuer of Identifier
+        "111700",  # Specimen Container Identifier
+        "111705",  # Parent Specimen Identifier
+        "111706",  # Issuer of Parent Specimen Identifier
+        "111724",  # Issuer of Specimen Identifier
+        "113870",  # Person Name
+        "113873",  # Organization Name
+        "121040",  # Specimen Accession Number
+        "121043",  # Slide Identifier
+        "128774",  # Person Observer's Login Name
+        "128775",  # Identifier within Person Observer's Role
     }
 )
-_CHARACTERISTICS: Final = frozenset({"121032", _AGE})
-"""Subject Sex, Subject Age."""
+_CHARACTERISTICS: Final = _AGES | {"121032"}
+"""Subject Age, Subject Sex."""
 _DEVICES: Final = frozenset(
     {
         "121013",  # Device Observer Name
@@ -66,6 +80,9 @@ _DEVICES: Final = frozenset(
         "121017",  # Device Observer Physical Location During Observation
         "113877",  # Device Name
         "113880",  # Device Serial Number
+        "121193",  # Device Subject Name
+        "121196",  # Device Subject Serial Number
+        "121197",  # Device Subject Physical Location during observation
     }
 )
 _OLDEST: Final = 89.0
@@ -80,7 +97,7 @@ def is_personal(item: tuple[Element, ...], options: tuple[str, ...]) -> bool:
         return DEVICE not in options
     if concept not in _CHARACTERISTICS:
         return False
-    return PATIENT_CHARACTERISTICS not in options or (concept == _AGE and _is_old(item))
+    return PATIENT_CHARACTERISTICS not in options or (concept in _AGES and _is_old(item))
 
 
 def _code(item: tuple[Element, ...]) -> str:

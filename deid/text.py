@@ -1,8 +1,9 @@
 """Text of elements: decoded by its character sets, and brought to a form that can be compared.
 
-The canonical form makes every search a search for a plain substring: NFC, casefolded, words
-set apart by single spaces, values set apart by bars, so that " lee " is a word and "| lee |"
-is a whole value. Punctuation never hides a match: "DOE^JOHN", "doe_john" and "Doe, John" agree.
+The canonical form makes every search a search for a plain substring: words set apart by single
+spaces, values set apart by bars, so that " lee " is a word and "| lee |" is a whole value. Neither
+punctuation, case, full width, kana nor invisible characters hide a match: "DOE^JOHN",
+"doe_john" and "Doe, John" agree, and so do "ヤマダ" and "やまだ".
 """
 
 import re
@@ -22,6 +23,12 @@ SINGLE_VALUED: Final = frozenset({"LT", "ST", "UT"})
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _DELIMITERS: Final = set(b"\r\n\t\f\\^=")
+_PIECE: Final = re.compile(r"[^\W\d_]+|0*([0-9]+)|\|")
+_INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_FOLDED: Final = {code: code - 0x60 for code in range(0x30A1, 0x30F7)} | {
+    zero + digit: 0x30 + digit for zero in (0x0660, 0x06F0) for digit in range(10)
+}
+"""Katakana to hiragana, and Arabic-Indic digits to ASCII."""
 _SPELLED: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
 
 DEFAULT_CODECS: Final = (python_encoding[""],)
@@ -73,13 +80,22 @@ def encode(value: str, by: tuple[str, ...]) -> bytes:
 def words(text: str) -> list[str]:
     """Split text into its words in canonical form."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).translate(_FOLDED)
     return _WORD.findall(text.casefold())
 
 
 def canonical(values: Iterable[str]) -> str:
     """Write values in canonical form: "| first value | second value |"."""
     return "| " + " | ".join(" ".join(words(value)) for value in values) + " |"
+
+
+def apart(canonical_text: str) -> str:
+    """Set numbers apart from letters in canonical text, and take their leading zeros off.
+
+    "| head3 | mrn00471 |" becomes "| head 3 | mrn 471 |".
+    """
+    found = _PIECE.finditer(canonical_text)
+    return " ".join(each[1] or each[0] for each in found)
 
 
 def plain(word: str) -> set[str]:

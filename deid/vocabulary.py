@@ -30,6 +30,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<number>[0-9]+(?:[.,][0-9]+)?(?![^\W_]))"
     r"|(?P<word>[^\W_]+)"
 )
+_WORD: Final = re.compile(r"[^\W_]+")
 _SPACE: Final = re.compile(r"[ \t\f\v]+")
 _LINES: Final = re.compile(r" ?[\r\n]+ ?")
 _UNITS: Final = (
@@ -39,6 +40,8 @@ _UNITS: Final = (
 _MEASURE: Final = re.compile(rf"[0-9]{{1,3}}(?:{_UNITS})")
 _GRID: Final = re.compile(r"[0-9]{1,4}(?:x[0-9]{1,4}){1,3}(?:mm|cm)?")
 _LEVEL: Final = re.compile(r"(?:[ctls][0-9]{1,2}|t[12]w?|te[0-9]{1,3}|tr[0-9]{1,4}|b[0-9]{1,4})")
+_PART: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+"""The parts of a compound: "Spinal", "Cord"; "PTV", "70"."""
 _YEAR: Final = re.compile(r"(?:1[89]|20)[0-9]{2}")
 _LONGEST_NUMBER: Final = 4
 _LONGEST_RUN: Final = 5
@@ -58,7 +61,7 @@ class Vocabulary:
 
     def holds(self, word: str) -> bool:
         """Whether a word may stay: as it is, or in a form that says no more than a measure."""
-        folded = unicodedata.normalize("NFC", word).casefold()
+        folded = _folded(word)
         if folded in self.words:
             return True
         return any(form.fullmatch(folded) for form in (_MEASURE, _GRID, _LEVEL))
@@ -99,8 +102,19 @@ class Vocabulary:
 
     def _word(self, token: str) -> str:
         if text.has_word_gaps(token):
-            return token if self.holds(token) else " "
+            return token if self.holds(token) or self._is_compound(token) else " "
         return self._segmented(token)
+
+    def _is_compound(self, token: str) -> bool:
+        """Whether a token is known words and a small number in one, as structures are named."""
+        parts = _PART.findall(token)
+        numbers = [part for part in parts if part.isdigit()]
+        return (
+            "".join(parts) == token
+            and len(numbers) <= 1 < len(parts)
+            and not any(_is_odd(number, len(number)) for number in numbers)
+            and all(self.holds(part) for part in parts if not part.isdigit())
+        )
 
     def _segmented(self, run: str) -> str:
         """Keep the known words of a script without gaps between words.
@@ -163,7 +177,11 @@ def _read(name: str) -> frozenset[str]:
 
 def _words(content: str) -> frozenset[str]:
     lines = (line for line in content.splitlines() if not line.startswith("#"))
-    return frozenset(word for line in lines for word in text.words(line))
+    return frozenset(word for line in lines for word in _WORD.findall(_folded(line)))
+
+
+def _folded(word: str) -> str:
+    return unicodedata.normalize("NFC", word).casefold()
 
 
 @cache

@@ -111,6 +111,37 @@ def test_a_structured_report_keeps_its_tree(build, clean, compiled):
     assert kept.MeasuredValueSequence[0].NumericValue == 45
 
 
+PERSONAL = {
+    "birth date (LOINC)": content("DATE", "21112-8", Date="19670131"),
+    "birth date (SNOMED)": content("DATE", "184099003", Date="19670131"),
+    "organization": content("TEXT", "113873", TextValue="liver center"),
+    "login": content("TEXT", "128774", TextValue="liver"),
+    "specimen": content("TEXT", "121040", TextValue="204"),
+}
+
+
+@pytest.mark.parametrize("case", PERSONAL)
+def test_a_content_item_that_says_who_is_replaced(build, clean, compiled, case):
+    """An item whose concept is somebody's identity gets a dummy, in whatever scheme it is coded."""
+    dataset = patient(SOPClassUID=SR, Modality="SR")
+    dataset.ContentSequence = Sequence([PERSONAL[case]])
+    after = clean(build(dataset), compiled("research")).ContentSequence[0]
+    assert (after.get("Date") or after.get("TextValue")) in {"20000101", "ANONYMIZED"}
+
+
+@pytest.mark.parametrize(("years", "kept"), [("45", 45), ("94", 0)])
+def test_an_old_age_is_replaced_whatever_code_it_has(build, clean, compiled, years, kept):
+    """An age above 89 does not stay because it is coded in SNOMED CT."""
+    unit = item(CodeValue="a", CodingSchemeDesignator="UCUM", CodeMeaning="years")
+    age = item(NumericValue=years, MeasurementUnitsCodeSequence=Sequence([unit]))
+    dataset = patient(SOPClassUID=SR, Modality="SR")
+    dataset.ContentSequence = Sequence(
+        [content("NUM", "445518008", MeasuredValueSequence=Sequence([age]))]
+    )
+    after = clean(build(dataset), compiled("research")).ContentSequence[0]
+    assert after.MeasuredValueSequence[0].NumericValue == kept
+
+
 def test_a_report_without_the_option_is_refused(build, compiled):
     """A report is never emptied in silence."""
     with pytest.raises(NotClean, match="Clean Structured Content"):

@@ -64,3 +64,73 @@ def test_identity_in_odd_places_is_gone(build, clean, compiled, case):
         assert found == f"of {after.StudyInstanceUID}"
     else:
         assert found == expected
+
+
+def code(meaning: str, **values) -> Dataset:
+    made = Dataset()
+    made.CodeValue, made.CodingSchemeDesignator, made.CodeMeaning = "T-62000", "SRT", meaning
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made
+
+
+@pytest.mark.parametrize("study", ["1.2.9", "1.3.6.1.4.1.5962.99.1"])
+@pytest.mark.parametrize("keyword", ["ContextUID", "CodingSchemeUID", "MappingResourceUID"])
+def test_an_objects_uid_does_not_leave_as_the_uid_of_a_kind(build, clean, profile, keyword, study):
+    """UIDs of kinds stay, but for one that names an object of the patient: it is mapped as such."""
+    dataset = patient(StudyInstanceUID=study)
+    dataset.AnatomicRegionSequence = [code("x", **{keyword: study})]
+    after = clean(build(dataset), profile)
+    assert after.AnatomicRegionSequence[0][keyword].value == after.StudyInstanceUID != study
+    dataset.AnatomicRegionSequence[0][keyword].value = "1.3.6.1.4.1.5962.7"
+    after = clean(build(dataset), profile)
+    assert after.AnatomicRegionSequence[0][keyword].value == "1.3.6.1.4.1.5962.7"
+
+
+def test_a_class_that_is_an_object_is_refused(build, profile):
+    """An object whose SOP class is its own study cannot keep one and lose the other."""
+    dataset = patient(SOPClassUID="1.3.6.1.4.1.5962.99.1")
+    with pytest.raises(DeidFault, match=r"a UID that stays holds identity \(UID\)"):
+        deidentify(build(dataset), profile)
+
+
+GLUED = ["CT_DoerrenbergHead", "DOERRENBERG2", "Doerren-berg", "\uff24oerrenberg", "Dörrenberg",
+         "nr 7765403", "PAT007765403", "776 5403"]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", GLUED)
+def test_identity_that_is_glued_to_other_text_is_gone(build, clean, compiled, value):
+    """No neighbour, no gap, no width, no leading zeros hide a name or a number."""
+    dataset = patient(SpecificCharacterSet="ISO_IR 192", SoftwareVersions=value)
+    dataset.PatientName, dataset.PatientID = "Doerrenberg^Ann", "MRN-7765403"
+    assert clean(build(dataset), compiled()).SoftwareVersions == "ANONYMIZED"
+
+
+@pytest.mark.parametrize("said", [b"Doerrenberg", "Doerrenberg".encode("utf-16-le"),
+                                  "Doerrenberg".encode("utf-16-be"), b"MRN.776-5403"])  # fmt: skip
+def test_identity_among_bytes_is_found(build, compiled, said):
+    """A name or number in binary data stops the object, also in UTF-16 or divided."""
+    dataset = patient()
+    dataset.PatientName, dataset.PatientID = "Doerrenberg^Ann", "MRN-776-5403"
+    dataset.add_new(0x00281201, "OW", b"\0\1" + said + b"\0" * (len(said) % 2))
+    with pytest.raises(DeidFault, match="still in the encoded object"):
+        deidentify(build(dataset), compiled())
+
+
+OPAQUE = (0x0008041B, 0x04000520, 0x00686300, 0x0040A074)
+
+
+@pytest.mark.parametrize("tag", OPAQUE)
+def test_bytes_of_no_known_meaning_do_not_leave(build, clean, compiled, tag):
+    """What an unlisted OB holds nobody can say: keys, encrypted datasets, documents are removed."""
+    dataset = patient()
+    dataset.add_new(tag, "OB", b"\1\2\3\4")
+    for base in ("basic", "research"):
+        found = clean(build(dataset), compiled(base)).get(tag)
+        assert found is None or b"\1\2" not in found.value
+
+
+def test_a_colour_profile_stays(build, clean, compiled):
+    """Without ICCProfile the colours of an image are not what they were."""
+    dataset = patient(ICCProfile=b"\0\1acsp")
+    assert clean(build(dataset), compiled()).ICCProfile == b"\0\1acsp"
