@@ -11,6 +11,7 @@ STANDARD_ROOT: Final = "1.2.840.10008."
 """UIDs under this root are registered by the standard and name no person or study."""
 
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_STORABLE = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
 def is_valid(uid: str) -> bool:
@@ -24,7 +25,7 @@ def is_storable(uid: str) -> bool:
     Scanners send UIDs with leading zeros or other slips against PS3.5 9.1; such an object is
     still stored. Letters, digits, dots, hyphens and underscores are safe in names and keys.
     """
-    return 0 < len(uid) <= 64 and re.fullmatch(r"[0-9A-Za-z._-]+", uid) is not None
+    return _STORABLE.fullmatch(uid) is not None
 
 
 def told(uid: str) -> str:

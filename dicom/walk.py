@@ -106,20 +106,24 @@ class Walk:
     def _step_over(
         self, found: dict[int, tuple[bytes, bytes]], kept: frozenset[int], until: int
     ) -> None:
-        at, last, end = 0, -1, self._end
+        data, explicit, end = self._data, self._explicit, self._end
+        at, last = 0, -1
         try:
             for _ in range(ELEMENT_LIMIT):
                 if at >= end:
                     return
-                tag, vr, value_at, length = self._header(at, explicit=self._explicit)
+                tag, vr, value_at, length = self._header(at, explicit=explicit)
                 if not last < tag < until:
                     if last < tag < DELIMITERS:
                         return
                     raise Odd
                 last = tag
-                at = self._behind(tag, vr, value_at, length, explicit=self._explicit, depth=0)
+                behind = value_at + length
+                if length == UNDEFINED_LENGTH or behind > end:
+                    behind = self._behind(tag, vr, value_at, length, explicit=explicit, depth=0)
                 if tag in kept and vr != b"SQ" and length <= VALUE_LIMIT:
-                    found[tag] = vr, bytes(self._data[value_at:at])
+                    found[tag] = vr, bytes(data[value_at:behind])
+                at = behind
             raise CannotUnderstand(f"dataset has more than {ELEMENT_LIMIT} elements")
         finally:
             self._at, self._last = at, last

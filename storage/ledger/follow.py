@@ -2,7 +2,8 @@
 
 The ledger's position moves with its rows. The index keeps a position of its own; where it lags
 behind (a crash between the two, a deleted file, a fault of its own) it is caught up from the log
-batch by batch, while the ledger goes on: deliveries do not wait for an index.
+batch by batch, while the ledger goes on: deliveries do not wait for an index. A batch costs it as
+much as hundreds of rows, so what is new is gathered until there is enough or the log ends.
 """
 
 import time
@@ -49,6 +50,8 @@ class Follower:
         self._readings = readings
         self._ahead: list[Record] = []
         """The batch that is being read."""
+        self._unindexed: list[Entry] = []
+        self._unindexed_to: dict[str, int] = {}
         self._clock = clock
         self._position = intake.positions()
         self._behind = True
@@ -81,6 +84,7 @@ class Follower:
         """
         batch = self._ahead or self._begin(self._position)
         if not batch:
+            self._add()
             return None
         try:
             return self._absorb(batch)
@@ -95,8 +99,12 @@ class Follower:
         self._ahead = self._begin({**self._position, **reached})
         tally = self._intake.absorb(arrived, reached, self._clock())
         self._position.update(reached)
+        self._spool.followed(reached)
         if not self._behind:
-            self._add(_entries(tally.new), reached)
+            self._unindexed += _entries(tally.new)
+            self._unindexed_to.update(reached)
+            if len(self._unindexed) >= BATCH:
+                self._add()
         if tally.unfiled or tally.conflicts:
             log.warning("objects held", unfiled=tally.unfiled, conflicts=tally.conflicts)
         return tally
@@ -107,7 +115,12 @@ class Follower:
             self._readings.submit(batch)
         return batch
 
-    def _add(self, entries: Sequence[Entry], reached: Mapping[str, int]) -> None:
+    def _add(self) -> None:
+        """Index what was gathered."""
+        if not self._unindexed_to:
+            return
+        entries, self._unindexed = self._unindexed, []
+        reached, self._unindexed_to = self._unindexed_to, {}
         try:
             self._index.add(entries, reached)
         except Fault as fault:

@@ -8,6 +8,8 @@ import contextlib
 import os
 import threading
 import time
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -30,6 +32,8 @@ class Publication:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._ends: dict[str, int] = {}
+        self._unread: dict[str, array[int]] = {}
+        """Where records of this process's segments end; those that were followed leave."""
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._looked_at_s = float("-inf")
@@ -39,19 +43,29 @@ class Publication:
         """The folder's time of change at the last look, and whether the look before saw it too."""
 
     def publish(self, segment: str, end: int) -> None:
-        """Announce that everything up to `end` of a segment is on disk for good."""
+        """Announce that one record more of a segment of ours, up to `end`, is on disk for good.
+
+        Before its first record a segment is announced with 0.
+        """
         with self._lock:
             if self._ends.get(segment) == end:
                 return
             self._ends[segment] = end
+            if not end:
+                return
+            self._unread.setdefault(segment, array("Q")).append(end)
+        self._ring()
+
+    def _ring(self) -> None:
         self.published_at_s = time.monotonic()
-        if end and not self._news.is_set():
+        if not self._news.is_set():
             self._news.set()
 
     def forget(self, segment: str) -> None:
         """Take back a segment that was removed."""
         with self._lock:
             self._ends.pop(segment, None)
+            self._unread.pop(segment, None)
 
     def usage(self) -> tuple[int, int]:
         """Return the bytes of all records, and the number of segments that hold any."""
@@ -72,7 +86,10 @@ class Publication:
         for name, suffix in segments(self._root):
             if suffix == SEALED and name not in self._ends:
                 with contextlib.suppress(FileNotFoundError):  # somebody removed it just now
-                    self.publish(name, (self._root / (name + SEALED)).stat().st_size)
+                    size_bytes = (self._root / (name + SEALED)).stat().st_size
+                    with self._lock:
+                        self._ends[name] = size_bytes
+                    self._ring()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until something was published since `records` was last asked."""
@@ -92,20 +109,42 @@ class Publication:
         for name, start, end in self._behind(after):
             yield from self._read(name, start, end)
 
+    def followed(self, reached: Mapping[str, int]) -> None:
+        """Take note of the ends up to which records were followed, once and for all."""
+        with self._lock:
+            for name in self._unread.keys() & reached.keys():
+                ends = self._unread[name]
+                del ends[: bisect_right(ends, reached[name])]
+                if not ends:
+                    del self._unread[name]
+
     def count(self, after: Mapping[str, int], most: int) -> int:
-        """Count what `records` would yield, up to a bound; from any thread, and rings no bell."""
+        """Count what `records` would yield, up to a bound; from any thread, and rings no bell.
+
+        No position may lie before one that `followed` was told of.
+        """
         counted = 0
         for name, start, end in self._behind(after):
-            try:
-                fd = open_segment(self._root, name)
-            except FileNotFoundError:
-                continue  # `records` reports it
-            try:
-                records = (one for one in walk(fd, name, start, end) if isinstance(one, Record))
-                counted += sum(1 for _ in islice(records, most - counted))
-            finally:
-                os.close(fd)
+            with self._lock:
+                ours = self._unread.get(name)
+                count = None if ours is None else len(ours) - bisect_right(ours, start)
+            if count is None:  # of another process, or from before this one
+                count = self._count(name, start, end, most - counted)
+            counted += count
+            if counted >= most:
+                return most
         return counted
+
+    def _count(self, name: str, start: int, end: int, most: int) -> int:
+        try:
+            fd = open_segment(self._root, name)
+        except FileNotFoundError:
+            return 0  # `records` reports it
+        try:
+            records = (one for one in walk(fd, name, start, end) if isinstance(one, Record))
+            return sum(1 for _ in islice(records, most))
+        finally:
+            os.close(fd)
 
     def _behind(self, after: Mapping[str, int]) -> list[tuple[str, int, int]]:
         """Give the stretches behind the given positions: segment, start, end."""

@@ -33,6 +33,9 @@ from storage.spool.window import (
 
 BUFFER_BYTES: Final = 32 << 10
 """Holds the head of most objects, so that it is one read."""
+STRETCH_BYTES: Final = 32 << 20
+"""Whoever reads a segment through keeps one mapping for so much of it: to map each small object
+anew takes longer than to read it, and what is mapped counts as the process's memory."""
 
 
 class SpoolReader:
@@ -46,6 +49,8 @@ class SpoolReader:
         self.root = root
         self.keys = keys
         self._maps: weakref.WeakValueDictionary[str, mmap.mmap] = weakref.WeakValueDictionary()
+        self._latest: mmap.mmap | None = None
+        self._stretch = "", 0
         self._lock = threading.Lock()
 
     def open(self, location: Location) -> BinaryIO:
@@ -68,22 +73,27 @@ class SpoolReader:
         return self._unsealed(location) if whole is None else whole
 
     def mapped(self, location: Location) -> memoryview | None:
-        """Map an Instance's Part 10 bytes, read-only; the mapping ends with its last view.
+        """Map an Instance's Part 10 bytes, read-only.
 
         Views of one segment share one mapping and one descriptor, so that a Series of thousands
-        can be held. Check first with `verify`: a disk that fails under a mapping kills the
+        can be held; it ends with its last view and, if it is the latest one, when another place
+        is asked for. Check first with `verify`: a disk that fails under a mapping kills the
         process. None where the object is sealed. Raises Corrupt as `open` does.
         """
         if not location.length:
             return memoryview(b"")
         end = location.offset + location.length
+        stretch = location.segment, location.offset // STRETCH_BYTES
         with self._lock:
+            if stretch != self._stretch:
+                self._latest, self._stretch = None, stretch
             mapped = self._maps.get(location.segment)
-            if mapped is None or len(mapped) < end:
+            if mapped is None or min(len(mapped), mapped.size()) < end:
                 with self._segment(location) as fd:
                     _require(fd, location, end)
                     mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
                 self._maps[location.segment] = mapped
+            self._latest = mapped
         if mapped[location.offset - 1] != PLAIN_END:
             return None
         return memoryview(mapped)[location.offset : end]
@@ -99,6 +109,7 @@ class SpoolReader:
         else:
             whole = self.view(location)
             if checksum_of(whole) != record.checksum:
+                self._latest = None  # a segment restored from a backup is another file
                 raise Corrupt(f"{where(location)} does not match its checksum")
             digest = hashlib.sha256(whole).hexdigest()
         return Instance(record.arrival, location, digest)

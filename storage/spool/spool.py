@@ -118,12 +118,17 @@ class Spool:
     def count(self, after: Mapping[str, int], most: int) -> int:
         """Count the committed records behind the given end per segment, up to a bound.
 
-        From any thread: whoever follows notices nothing. Raises StorageFault when the disk fails.
+        No end may lie before one that `followed` was told of. From any thread: whoever follows
+        notices nothing. Raises StorageFault when the disk fails.
         """
         try:
             return self._publication.count(after, most)
         except OSError as fault:
             raise StorageFault(f"the spool cannot be read: {fault.strerror}") from fault
+
+    def followed(self, reached: Mapping[str, int]) -> None:
+        """Say up to which end per segment records were followed; nobody counts those again."""
+        self._publication.followed(reached)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for a record that was committed since `records` was last asked; False if none.

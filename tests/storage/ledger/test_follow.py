@@ -1,7 +1,7 @@
 """The follower files every committed object once, in ledger and index, whatever is deleted."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, StorageFault
 from dicom.part10 import file_meta
 from dicom.uid import derive
 from routing.job import State
-from storage.index.database import Index
+from storage.index.database import Entry, Index
+from storage.ledger import follow
 from storage.ledger.arrived import ReadingHere
 from storage.ledger.follow import Follower
 from storage.ledger.intake import Conflict
@@ -363,3 +364,35 @@ def test_counting_the_lag_takes_no_news_away(house: House):
     house.follow()
     assert house.follower.lag_records() == 0
     assert not house.spool.wait(0)
+    assert not house.spool._publication._unread, "memory goes with what is followed"
+
+
+def test_the_index_gathers_what_comes_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch):
+    """Small batches reach the index together: as soon as there are enough, or at the log's end."""
+    monkeypatch.setattr(follow, "BATCH", 3)
+    added: list[int] = []
+    add = house.index.add
+
+    def counted(entries: Sequence[Entry], positions: Mapping[str, int]) -> None:
+        added.append(len(entries))
+        add(entries, positions)
+
+    monkeypatch.setattr(house.index, "add", counted)
+    uids = []
+    for number in range(5):
+        uids += receive_images(house, number)
+        assert house.follower.step()
+    assert added == [3]
+    assert house.follower.step() is None
+    assert added == [3, 2]
+    assert house.rows() == sorted(uids)
+
+
+def test_what_was_gathered_survives_a_crash(house: House):
+    """Rows that the ledger has and the index did not get yet are indexed at the next start."""
+    uids = receive_images(house, 1, 2)
+    assert house.follower.step()
+    assert house.rows() == []
+    house.close()
+    house.open()
+    assert house.rows() == uids

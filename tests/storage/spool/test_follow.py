@@ -86,6 +86,31 @@ def test_wait_wakes_on_commit(spool, objects):
     follower.join()
 
 
+def test_counting_what_is_not_followed(open_spool, root, objects, monkeypatch):
+    """The records behind a position are counted up to a bound; one's own without reading them."""
+    with open_spool() as spool:
+        for number in range(3):
+            objects.store(spool, b"x", f"2.25.{number}")
+    with open_spool(segment_bytes=300) as spool:
+        ours = [objects.store(spool, b"y" * 300 * (number % 2), f"2.25.1{number}").location
+                for number in range(6)]  # fmt: skip
+        assert len({one.segment for one in ours}) > 1
+        records = list(spool.records({}))
+        assert [spool.count({}, most) for most in (100, 9, 8, 3, 2, 0)] == [9, 9, 8, 3, 2, 0]
+        position: dict[str, int] = {}
+        for number, record in enumerate(records):
+            reached = {record.location.segment: record.end}
+            position |= reached
+            assert spool.count(position, 100) == 8 - number
+            if number == 3:
+                monkeypatch.setattr("storage.spool.publication.walk", lambda *_: 1 / 0)
+            if number % 2:
+                spool.followed(reached)
+                assert spool.count(position, 100) == 8 - number
+        objects.store(spool, b"z", "2.25.20")
+        assert spool.count(position, 100) == 1
+
+
 @pytest.mark.p1
 def test_a_deposit_is_noticed(spool, root, objects):
     """What a worker deposits is followed by a running front, once, and wakes it."""

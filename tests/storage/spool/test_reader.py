@@ -2,7 +2,9 @@
 
 import dataclasses
 import io
+import mmap
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from dicom.entity import Location
 from dicom.errors import Corrupt
+from storage.spool import reader as reader_module
 from storage.spool.reader import SpoolReader
 from storage.spool.window import Window
 
@@ -68,6 +71,62 @@ def test_a_view_is_the_object(spool, root, objects):
     spool.close()
     assert view == objects.body(3000, 1)
     assert view.readonly
+
+
+def mappings(root: Path) -> int:
+    """Count the mappings of segments that this process holds."""
+    return Path("/proc/self/maps").read_text().count(f"{root}/")
+
+
+def test_a_run_of_small_objects_shares_a_mapping(spool, root, objects, monkeypatch):
+    """What follows one another is mapped once, and no more of a segment than a stretch is held."""
+    monkeypatch.setattr(reader_module, "STRETCH_BYTES", 1 << 20)
+    stored = [objects.store(spool, objects.body(90_000, n), f"2.25.{n}") for n in range(30)]
+    made = []
+    mapped = mmap.mmap
+    monkeypatch.setattr(
+        mmap, "mmap", lambda *those, **more: made.append(1) or mapped(*those, **more)
+    )
+    reader = SpoolReader(root)
+    assert [reader.identify(record) for record in spool.records({})] == stored
+    assert len(made) == len({one.location.offset >> 20 for one in stored}) == 3
+    views = [reader.view(one.location) for one in stored]
+    assert mappings(root) == 1
+    del views, reader
+    assert mappings(root) == 0
+
+
+def test_a_restored_segment_is_read(open_spool, root, objects):
+    """What was spoilt is read again once its segment was replaced, however often it was tried."""
+    with open_spool() as spool:
+        stored = objects.store(spool, objects.body(5000))
+    (segment,) = root.glob("*.seg")
+    whole = segment.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[stored.location.offset] ^= 1
+    segment.write_bytes(spoilt)
+    with open_spool() as spool:
+        (record,) = spool.records({})
+    reader = SpoolReader(root)
+    for _ in range(2):
+        with pytest.raises(Corrupt, match="checksum"):
+            reader.identify(record)
+    backup = segment.with_suffix(".backup")
+    backup.write_bytes(whole)
+    backup.replace(segment)
+    assert reader.identify(record) == stored
+
+
+def test_a_segment_that_shrank_is_corrupt(open_spool, root, objects):
+    """A segment that was cut after it was mapped is a fault; to touch it would kill the process."""
+    with open_spool() as spool:
+        stored = objects.store(spool, objects.body(50_000))
+    reader = SpoolReader(root)
+    assert reader.view(stored.location) == objects.body(50_000)
+    (segment,) = root.glob("*.seg")
+    os.truncate(segment, 10_000)
+    with pytest.raises(Corrupt, match="ends before"):
+        reader.view(stored.location)
 
 
 def test_verify_finds_every_flipped_bit(spool, root, objects):

@@ -259,7 +259,7 @@ def test_many_views_of_one_segment(spool, root, objects):
     views = [reader.view(one.location) for one in stored]
     assert len(_open_files()) <= open_files + 1
     assert all(view == objects.body(2000, number) for number, view in enumerate(views))
-    del views
+    del views, reader
     assert len(_open_files()) == open_files
 
 
