@@ -1,12 +1,17 @@
 """Check what profiles, the vault and rules say of one another."""
 
+import base64
+import binascii
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from pydantic import ValidationError
 from pydicom.datadict import keyword_dict, tag_for_keyword
 
+from config import secrets
 from config.files import Place
+from config.model import Secret
 from config.tables import Found, Tables, at, is_file, listed_tables, named_tables, table
 from config.words import suggestion, unknown
 
@@ -14,8 +19,11 @@ _TAG: Final = re.compile(r"[0-9A-Fa-f]{4},[0-9A-Fa-f]{4}")
 _DATES: Final = {"full-dates", "modified-dates"}
 
 
-def check(tables: Tables, folder: Path) -> Found:
-    """Yield each fault as its place and words; relative paths are looked for in `folder`."""
+def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
+    """Yield each fault as its place and words; relative paths are looked for in `folder`.
+
+    With secrets, keys are compared by what they are, otherwise by where they come from alone.
+    """
     for name, profile in named_tables(tables, "profiles"):
         here = ("profiles", name)
         yield from _options(here, profile)
@@ -26,8 +34,49 @@ def check(tables: Tables, folder: Path) -> Found:
                 yield (*here, key), f"there is no file {folder / file}"
         if profile.get("reversible") is True and "vault" not in tables:
             yield (*here, "reversible"), "needs a [vault], which keeps the way back"
+    yield from _shared_keys(tables, folder, with_secrets=with_secrets)
     for i, rule in listed_tables(tables, "rules"):
         yield from _rule(tables, ("rules", i), rule)
+
+
+def _shared_keys(tables: Tables, folder: Path, *, with_secrets: bool) -> Found:
+    """Find profiles whose key is the vault's."""
+    vault = _secret(at(tables, ("vault", "key")), folder)
+    for name, profile in named_tables(tables, "profiles"):
+        key = _secret(profile.get("key"), folder)
+        if vault is None or key is None:
+            continue
+        is_same = vault == key
+        if with_secrets and not any(map(secrets.problem, (vault, key))):
+            is_same = is_same or _content(vault) == _content(key)
+        if is_same:
+            words = f"is the same secret as [profiles.{name}] key: who can link pseudonyms could"
+            yield (
+                ("vault", "key"),
+                words + " open the vault; make one of its own with `penumbra key new vault.key`",
+            )
+
+
+def _secret(value: Any, folder: Path) -> Secret | None:
+    """Take what names a secret; None for what is absent or of a wrong shape, told elsewhere."""
+    try:
+        secret = Secret.model_validate(value)
+    except ValidationError:
+        return None
+    file = secret.file
+    return secret if file is None else secret.model_copy(update={"file": folder / file})
+
+
+def _content(secret: Secret) -> bytes:
+    """Read a key's bytes, however they are written, for comparing."""
+    raw = secrets.read(secret)
+    line = raw.strip()
+    try:
+        if re.fullmatch(rb"(?:[0-9A-Fa-f]{2})+", line):
+            return bytes.fromhex(line.decode("ascii"))
+        return base64.b64decode(line, validate=True)
+    except binascii.Error:
+        return raw
 
 
 def _options(here: Place, profile: Tables) -> Found:

@@ -31,7 +31,7 @@ def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
     """Yield each fault as its place and words; relative paths are looked for in `folder`."""
     for part in (_node, _ports, _disk, _peers, _destinations, _models, _rules, _mqtt):
         yield from part(tables)
-    yield from privacy.check(tables, folder)
+    yield from privacy.check(tables, folder, with_secrets=with_secrets)
     if with_secrets:
         yield from _secrets(tables, folder)
     ca_file = at(tables, ("mqtt", "ca_file"))
@@ -231,9 +231,10 @@ def _conditions(tables: Tables, here: Place, rule: Tables) -> Found:
 def _known_peers(tables: Tables, place: Place, wanted: Any) -> Found:
     inner = wanted["not"] if isinstance(wanted, Mapping) else wanted
     peers = table(tables, "peers")
-    for name in [inner] if isinstance(inner, str) else inner:
-        if isinstance(name, str) and name not in peers and not _WILDCARDS & set(name):
+    for name in map(str, inner if isinstance(inner, list) else [inner]):
+        if name not in peers and not _WILDCARDS & set(name):
             yield place, unknown(name, peers, "peer")
+            return
 
 
 def _mqtt(tables: Tables) -> Found:

@@ -38,7 +38,7 @@ def read(
         place = _place(each.tag)
         words = _trouble(place, action) if place else f"{each.tag!r} is no tag and no keyword"
         if words:
-            problems.append((f"{path}.{number}", words))
+            problems.append((f"{path}[{number}]", words))
         elif place:
             vr = dictionary_vr(place[1]) if place[0] == _EXACT else ""
             is_date = action is Action.CLEAN and vr in {"DA", "DT"}

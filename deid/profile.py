@@ -113,6 +113,8 @@ def _digest(rules: Rules, settings: config.model.Profile, extra: dict[str, str])
         "options": rules.options,
         "documents": settings.documents,
         "project": settings.project,
+        # The same bytes, but evidence and receipts must tell whether a way back was kept.
+        "reversible": settings.reversible,
         **extra,
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

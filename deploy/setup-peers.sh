@@ -1,10 +1,12 @@
 #!/bin/sh
-# Install the Debian packages that tests and demo use: DCMTK, Orthanc, mosquitto, libpython.
+# Install the Debian packages that tests and demo use: DCMTK, Orthanc, mosquitto, libpython, and the
+# libraries that OpenCV takes for granted.
 #   deploy/setup-peers.sh             (NO_APT=1 leaves the machine as it is)
 # Never fails: what cannot be installed is named in one line, with what is then left out.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+env=$(dirname -- "$here")/.venv
 triton=${PENUMBRA_TRITON_ENV:-$(dirname -- "$here")/.venv-triton}
 PATH=$PATH:/usr/sbin:/sbin # where Debian puts servers, and where few people look
 
@@ -13,6 +15,7 @@ wanted="
 storescu|dcmtk|tests with DCMTK's tools are skipped, and the demo sends with penumbra
 Orthanc|orthanc|tests with Orthanc are skipped, and the demo's PACS is pynetdicom's storescp
 mosquitto|mosquitto|tests with a broker are skipped, and the demo publishes no events
+libGL.so.1|libgl1 libglib2.0-0|no text is found in pixels, and tests of that are skipped
 "
 if [ -x "$triton/bin/python" ]; then
     # Triton runs a model in a process that is linked to it; Debian's python3 does without.
@@ -26,6 +29,7 @@ is_there() {
     libpython*) LD_LIBRARY_PATH=$("$triton/bin/python" -c \
         'import sysconfig; print(sysconfig.get_config_var("LIBDIR") or "")') \
         "$triton/bin/python" -c "import ctypes; ctypes.CDLL('$1.so.1.0')" >/dev/null 2>&1 ;;
+    lib*) "$env/bin/python" -c "import cv2" >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }

@@ -141,6 +141,9 @@ class _FactsCollector(Collector):
                 yield _gauge(name, words, {"": value})
         if counts := _numbers(facts.get("jobs")):
             yield _gauge("penumbra_jobs", "Jobs by state.", counts, "state")
+        if quarantined := _numbers(facts.get("quarantined")):
+            words = "Objects that may not leave under a profile, by the fault."
+            yield _gauge("penumbra_quarantined_objects", words, quarantined, "reason")
         if state := facts.get("disk", {}).get("state"):
             states = {each.word: float(each.word == state) for each in DiskState}
             yield _gauge("penumbra_disk_state", "1 for the state it is in.", states, "state")

@@ -38,7 +38,7 @@ def write_reports(
         if "html" in kinds:
             shown = page.render(made, signed, signature.key_id(key.public_key()))
             contents["html"] = shown.encode()
-        for kind in sorted(kinds):
+        for kind in kinds:
             file = out / f"evidence-{_name(study)}.{kind}"
             _save(file, contents[kind])
             yield file

@@ -8,7 +8,7 @@ from typing import Final
 from config import secrets
 from config.model import Secret, Settings
 from deid.pseudonym import read_key
-from deid.vault.audit import Asker
+from deid.vault.audit import LONGEST_PURPOSE, Asker
 from deid.vault.sealing import VaultKey, VaultKeys
 from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
@@ -41,7 +41,7 @@ def vault_keys(settings: Settings) -> VaultKeys:
         for i, secret in enumerate(settings.vault.old_keys)
     ]
     for name, profile in settings.profiles.items():
-        if profile.key == settings.vault.key:
+        if profile.key == settings.vault.key or (current and _key_id(profile.key) == current.id):
             words = f"is also the key of the profile {name}: make one of its own, so that who links"
             problems.append(("vault.key", words + " pseudonyms cannot open the vault"))
     if problems or current is None:
@@ -58,7 +58,8 @@ def this_user(purpose: str) -> Asker:
 
 def this_job(job_id: int, rule: str) -> Asker:
     """Name a worker's job that asks because a rule says so."""
-    return Asker(f"job {job_id}", f"rule {rule}")
+    purpose = "".join(c if c.isprintable() else "?" for c in f"rule {rule}")
+    return Asker(f"job {job_id}", purpose[:LONGEST_PURPOSE])
 
 
 def _read(place: str, secret: Secret, problems: list[tuple[str, str]]) -> VaultKey | None:
@@ -69,6 +70,12 @@ def _read(place: str, secret: Secret, problems: list[tuple[str, str]]) -> VaultK
     except ValueError as fault:
         problems.append((place, str(fault)))
     return None
+
+
+def _key_id(secret: Secret) -> str:
+    """Name another secret as if it were a vault key; "" where this user cannot read it."""
+    key = _read("", secret, [])
+    return "" if key is None else key.id
 
 
 def _login() -> str:

@@ -124,8 +124,16 @@ def _element(dataset: Dataset, tag: BaseTag, where: str) -> Iterator[Text | Unre
     elif element.VR in _TEXT:
         yield Text(where, _written(element.value))
     elif isinstance(element.value, bytes) and len(element.value) <= _MOST_BYTES:
-        for encoding in ("utf-8", "latin-1", "utf-16-le"):
-            yield Text(where, element.value.decode(encoding, "replace").strip("\0 "))
+        for value in (element.value, _turned(element.value)):
+            for encoding in ("utf-8", "latin-1", "utf-16-le"):
+                yield Text(where, value.decode(encoding, "replace").strip("\0 "))
+
+
+def _turned(value: bytes) -> bytes:
+    """Turn the bytes of each pair, as text in an OW of the other byte order stands."""
+    pairs = bytearray(value[: len(value) // 2 * 2])
+    pairs[::2], pairs[1::2] = pairs[1::2], pairs[::2]
+    return bytes(pairs)
 
 
 def _written(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Find what is packed inside bytes (deflated, gzip, zip, zlib, base64) and unpack it.
+"""Find what is packed inside bytes (deflated, gzip, zip, zlib, base64, hex) and unpack it.
 
 Whatever looks like the beginning of a packed member is tried, wherever it stands: streams of a
 PDF, files of an archive, a packed private element. What large members unpack to goes to unnamed
@@ -27,6 +27,7 @@ _HEADS: Final = re.compile(
     b"|".join([rb"\x1f\x8b\x08", rb"PK\x03\x04", *map(re.escape, _ZLIB_HEADS)]), re.DOTALL
 )
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{16,}(?:\r?\n[A-Za-z0-9+/]+)*={0,2}")
+_HEX: Final = re.compile(rb"(?:[0-9A-Fa-f]{2}[ \r\n]{0,2}){8,}")
 _OTHER_ARCHIVES: Final = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!": "RAR",
@@ -170,11 +171,16 @@ def inflated(buffer: Buffer, begin: int) -> Iterator[Buffer]:
         yield inside
 
 
-def base64_texts(buffer: Buffer) -> Iterator[Member]:
-    """Yield what runs of base64 stand for; short ones at each of the places they may begin."""
+def written_out(buffer: Buffer) -> Iterator[Member]:
+    """Yield what runs of base64 and of hex digits stand for, from where they may begin."""
+    for match in _HEX.finditer(buffer):
+        digits = match.group().translate(None, b" \r\n").decode("ascii")
+        for skip in (0, 1):
+            pairs = digits[skip : len(digits) - (len(digits) - skip) % 2]
+            yield Member("hex", match.start(), bytes.fromhex(pairs))
     for match in _BASE64.finditer(buffer):
         run = match.group().translate(None, b"\r\n=")
-        for skip in range(4 if len(run) < _FEED else 1):
+        for skip in range(4 if len(run) < _FEED else 1):  # short ones at each place
             part = run[skip:]
             part = part[: len(part) - (len(part) % 4 == 1)]
             try:

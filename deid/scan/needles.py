@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 from deid.scan.spellings import spellings
 from deid.scan.wanted import Kind, Wanted
@@ -17,10 +18,13 @@ from deid.scan.wanted import Kind, Wanted
 _ENCODINGS: Final = (
     "utf-8",
     *(f"iso8859-{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15)),
-    "cp1252", "mac-roman", "cp850", "koi8-r",
+    "cp1250", "cp1251", "cp1252", "cp1253", "mac-roman", "cp850", "cp866", "koi8-r",
     "shift_jis", "euc_jp", "iso2022_jp", "iso2022_jp_2", "euc_kr", "iso2022_kr", "gb18030", "big5",
-    "utf-16-le", "utf-16-be",
+    "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be",
 )  # fmt: skip
+_IN_URLS: Final = frozenset({"utf-8", "iso8859-1"})
+"""Searched also with their bytes written as %HH (RFC 3986 2.1)."""
+_WIDTHS: Final = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}
 _ESCAPES: Final = re.compile(rb"\x1b(?:\$[()]?[@-F]|\([@-J]|\.[AF])|[\x0e\x0f]")
 """ISO 2022: code extension stands between the pieces that are searched for."""
 _CHUNK: Final = 4 << 20
@@ -47,7 +51,7 @@ class Needle:
     wanted: Wanted
     encoding: str
     width: int
-    """Bytes of a character beside it: 1, or 2 in UTF-16."""
+    """Bytes of a character beside it: 1, 2 in UTF-16, 4 in UTF-32."""
     before: frozenset[int] = field(repr=False)
     """Bytes that must not stand before it."""
     after: frozenset[int] = field(repr=False)
@@ -100,14 +104,17 @@ def _encoded(spelling: str) -> Iterator[tuple[bytes, str]]:
     for cased in {spelling, spelling.upper(), spelling.lower(), spelling.title()}:
         for encoding in _ENCODINGS:
             try:
-                data = cased.encode(encoding)
+                raw = cased.encode(encoding)
             except UnicodeEncodeError:
                 continue
             if encoding.startswith("iso2022"):
-                data = max(_ESCAPES.split(data), key=len)
-            data = data.lower()
-            if _bits(data, encoding) >= _LEAST_BITS:
-                yield data, encoding
+                raw = max(_ESCAPES.split(raw), key=len)
+            data = raw.lower()
+            if _bits(data, encoding) < _LEAST_BITS:
+                continue
+            yield data, encoding
+            if encoding in _IN_URLS and not raw.isascii():
+                yield quote(raw).encode("ascii").lower(), encoding
 
 
 def _bits(data: bytes, encoding: str) -> float:
@@ -122,11 +129,11 @@ def _bits(data: bytes, encoding: str) -> float:
             bits += _OTHER_BITS
     if encoding.startswith("iso2022") and not data.isalnum():
         bits *= _WIDE_FACTOR  # two printable bytes for a sign
-    return bits * (_WIDE_FACTOR if encoding.startswith("utf-16") else 1)
+    return bits * (_WIDE_FACTOR if encoding in _WIDTHS else 1)
 
 
 def _needle(wanted: Wanted, spelling: str, encoding: str) -> Needle:
-    width = 2 if encoding.startswith("utf-16") else 1
+    width = _WIDTHS.get(encoding, 1)
     before, after = _NONE, _NONE
     if wanted.kind is Kind.UID:
         before, after = _NUMBER, _DIGITS

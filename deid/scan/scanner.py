@@ -23,7 +23,7 @@ _HEAD: Final = 4096
 _TEXT_CHUNK: Final = 1 << 20
 _TEXT_MARGIN: Final = 256
 _LARGE: Final = 256
-"""So many bytes out of base64 may hold something packed again."""
+"""So many bytes out of base64 or hex may hold something packed again."""
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 _MARKS: Final = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -169,8 +169,8 @@ class Scanner:
         """Search what is packed inside bytes."""
         if place.depth == _DEEPEST:
             return
-        for member in inside.base64_texts(buffer):
-            within = place.inside("base64")
+        for member in inside.written_out(buffer):
+            within = place.inside(member.how)
             if len(member.buffer) >= _LARGE:
                 self._buffer(member.buffer, notes, within)
                 continue

@@ -14,7 +14,7 @@ from dicom.sealed import AuditEntry
 
 FIRST: Final = ""
 """What stands in place of a MAC before the first entry."""
-_LONGEST_PURPOSE: Final = 500
+LONGEST_PURPOSE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Asker:
     def __post_init__(self) -> None:
         if not self.who.strip() or not self.purpose.strip():
             raise ValueError("the vault answers only to a name, and for a purpose")
-        if len(self.purpose) > _LONGEST_PURPOSE or not self.purpose.isprintable():
-            raise ValueError(f"a purpose is one line of at most {_LONGEST_PURPOSE} characters")
+        if len(self.purpose) > LONGEST_PURPOSE or not self.purpose.isprintable():
+            raise ValueError(f"a purpose is one line of at most {LONGEST_PURPOSE} characters")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the vault asks of the place where its rows are kept (storage/vault offers it)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from dicom.sealed import AuditEntry, SealedOriginal, SealedStudy, WrappedKey
@@ -9,8 +9,11 @@ from dicom.sealed import AuditEntry, SealedOriginal, SealedStudy, WrappedKey
 class Rows(Protocol):
     """Sealed rows on disk; what a method wrote is synced when it returns."""
 
-    def claim_key(self, fresh: WrappedKey) -> WrappedKey | None:
-        """Keep a patient's first key, or give the one that is there; None for the forgotten."""
+    def claim_key(self, fresh: WrappedKey, known: Collection[str]) -> WrappedKey | None:
+        """Keep a patient's first key, or give the one that is there; None for the forgotten.
+
+        Raises StorageFault where the vault is under a key that is not among the `known` ids.
+        """
         ...
 
     def key(self, project: str, patient: str) -> WrappedKey | None:

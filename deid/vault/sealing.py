@@ -111,6 +111,11 @@ class VaultKeys:
         self.current = current
         self._by_id = {key.id: key for key in (*older, current)}
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all of them."""
+        return frozenset(self._by_id)
+
     def fresh(self, project: str, patient: str) -> DataKey:
         """Make a data key for a patient who has none."""
         return DataKey(project, patient, os.urandom(KEY_BYTES))
@@ -122,7 +127,8 @@ class VaultKeys:
             given = ", ".join(self._by_id)
             raise NoVaultKey(
                 f"a row of the vault needs the key {row.key_id}, and the keys given are {given}:"
-                " put that key's file back as [vault] key, or name it in [vault] old_keys"
+                " put that key's file back as [vault] key, or name it in [vault] old_keys, and"
+                " restart the node"
             )
         return key.unwrap(row)
 

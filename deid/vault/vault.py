@@ -209,7 +209,7 @@ class Vault:
         row = self._rows.key(project, patient)
         if row is None:
             fresh = self._keys.fresh(project, patient)
-            row = self._rows.claim_key(self._keys.current.wrap(fresh))
+            row = self._rows.claim_key(self._keys.current.wrap(fresh), self._keys.ids)
         return None if row is None else self._keys.unwrap(row)
 
     def _opened(self, rows: Iterable[SealedOriginal]) -> Iterator[Found]:

@@ -35,15 +35,20 @@ def command(config_file: Path) -> None:
 def compile_profiles(settings: "Settings") -> None:
     """Compile each profile with its key. Raises ConfigFault with the faults of all of them."""
     from config import secrets
+    from deid.options import PIXEL_DATA
+    from deid.pixels import ocr
     from deid.profile import compile_profile
     from dicom.errors import ConfigFault
 
     problems: list[tuple[str, str]] = []
     for name, profile in settings.profiles.items():
         try:
-            compile_profile(name, profile, secrets.read(profile.key))
+            compiled = compile_profile(name, profile, secrets.read(profile.key))
         except ConfigFault as fault:
             problems += fault.problems
+            continue
+        if PIXEL_DATA in compiled.options and (lack := ocr.missing()):
+            problems.append((f"profiles.{name}", f"{PIXEL_DATA}: {lack}"))
     if problems:
         raise ConfigFault(problems)
 

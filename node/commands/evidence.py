@@ -129,5 +129,9 @@ def _write(settings: "Settings", study: str, out: Path, kind: str, *, with_origi
     finally:
         ledger.close()
     kinds = ("json", "html") if kind == "both" else (kind,)
-    for file in write_reports(found, settings.node, out, kinds, with_originals=with_originals):
-        click.echo(str(file))
+    reports = write_reports(found, settings.node, out, kinds, with_originals=with_originals)
+    try:
+        for file in reports:
+            click.echo(str(file))
+    except OSError as fault:
+        raise click.ClickException(f"{out} cannot be written: {fault.strerror}") from fault

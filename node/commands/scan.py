@@ -43,7 +43,7 @@ def command(
     """Search files and folders for the identity of patients, wherever it may hide.
 
     A second pair of eyes: it shares no code with de-identification. It looks at file names, at
-    raw bytes in every usual encoding, into deflated, zipped, gzipped and base64 parts and PDF
+    raw bytes in every usual encoding, into deflated, zipped, gzipped, base64 and hex parts and PDF
     pages, at every DICOM text at every depth, and with --ocr at frames, overlays and icons. Any
     kind of file will do.
 

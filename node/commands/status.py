@@ -68,7 +68,11 @@ def print_table(facts: Mapping[str, Any]) -> None:
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(style="bold")
     for name, words in lines(facts):
-        wrong = (name == "held" and not words.startswith("0 ")) or name in {"trouble", "disk"}
+        wrong = (name == "held" and not words.startswith("0 ")) or name in {
+            "trouble",
+            "disk",
+            "quarantined",
+        }
         table.add_row(name, Text(words, style="red" if wrong else ""))
     console = Console()
     if not console.is_terminal:
@@ -93,6 +97,9 @@ def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "jobs", ", ".join(f"{jobs.get(state, 0)} {state}" for state in states)
         held = jobs.get("held", 0)
         yield "held", f"{held} jobs: penumbra held" if held else "0 jobs"
+    if quarantined := facts.get("quarantined"):
+        reasons = ", ".join(f"{code} {count}" for code, count in quarantined.items())
+        yield "quarantined", f"{_count(sum(quarantined.values()), 'instances')}: {reasons}"
     if receipts := facts.get("receipts"):
         yield "proven", _count(receipts.get("instances"), "instances") + " at destinations"
     if spool := facts.get("spool"):

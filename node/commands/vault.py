@@ -244,8 +244,14 @@ def _asker(purpose: str) -> "Asker":
 
 
 def _row(found: "Found") -> dict[str, str]:
-    facts = (found.project, found.patient, found.kind, found.pseudonym, found.value)
+    facts = (found.project, found.patient, found.kind, found.pseudonym, _shown(found.value))
     return dict(zip(_COLUMNS, facts, strict=True))
+
+
+def _shown(value: str) -> str:
+    """Write an original so that it can be printed: what is no text in hexadecimal."""
+    plain = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c >= " " and c != "\x7f" else f"\\x{ord(c):02x}" for c in plain)
 
 
 def _cells(entry: "AuditEntry") -> tuple[str, ...]:
@@ -282,6 +288,9 @@ def _new_file(out: Path) -> Iterator[IO[str]]:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
+    except OSError as fault:
+        out.unlink(missing_ok=True)
+        raise click.ClickException(f"{out} cannot be written: {fault.strerror}") from fault
     except BaseException:
         out.unlink(missing_ok=True)
         raise

@@ -8,7 +8,6 @@ from ai.pipeline import Pool
 from config import secrets
 from config.model import Settings
 from deid.profile import Profile, compile_profile
-from deid.pseudonym import read_key
 from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
 from node.vault import open_vault
@@ -54,7 +53,11 @@ class Workshop:
             if name not in self.settings.profiles:
                 raise ConfigFault([(f"profiles.{name}", "is owed to but not in the config")])
             table = self.settings.profiles[name]
-            key = read_key(secrets.read(table.key))
+            try:
+                key = secrets.read(table.key)
+            except ConfigFault as fault:
+                words = [(f"profiles.{name}.key", said) for _, said in fault.problems]
+                raise ConfigFault(words) from None
             self._profiles[name] = compile_profile(name, table, key)
         return self._profiles[name]
 

@@ -14,6 +14,9 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    exists,
+    func,
+    literal_column,
     or_,
     select,
     update,
@@ -34,7 +37,8 @@ from storage.evidence.schema import accounts, evidence, profiles
 from storage.ledger.database import Database
 from storage.ledger.schema import receipts
 
-_KEY: Final = ("source_uid", "source_digest", "profile", "new_sop")
+_OBJECT: Final = ("source_uid", "source_digest", "profile")
+_KEY: Final = (*_OBJECT, "new_sop")
 _SAID: Final = ("account", "code", "reason", "new_study", "new_series", "patient_pseudonym")
 """What makes a row say something else than the one that is there."""
 _AT_ONCE: Final = 500
@@ -107,6 +111,27 @@ class Evidence:
                 for row in db.execute(query):
                     found[row.digest] = packing.unpack_account(row.body)
         return found
+
+    def quarantined(self) -> dict[str, int]:
+        """Count objects that may not leave under some profile, by the code of the fault.
+
+        The newest word about an object counts: who came through later is no longer among them.
+        """
+        later = evidence.alias("later")
+        newer = or_(
+            later.c.last_at > evidence.c.last_at,
+            and_(later.c.last_at == evidence.c.last_at, later.c.id > evidence.c.id),
+        )
+        same = (later.c[column] == evidence.c[column] for column in _OBJECT)
+        query = (
+            select(evidence.c.code, func.count().label("objects"))
+            # Not a parameter: only so SQLite sees that the index of these rows serves.
+            .where(evidence.c.new_sop == literal_column("''"), ~exists().where(*same, newer))
+            .group_by(evidence.c.code)
+            .order_by(evidence.c.code)
+        )
+        with self._database.read() as db:
+            return {row.code: row.objects for row in db.execute(query)}
 
     def deliveries(self, recorded: Iterable[Recorded]) -> list[Delivered]:
         """Give the receipts of clean objects, oldest first."""

@@ -1,8 +1,22 @@
 """The tables of the evidence, part of the ledger's database."""
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
 
 from storage.ledger.schema import metadata
+
+_QUARANTINED: Final = text("new_sop = ''")
 
 evidence = Table(
     "evidence",
@@ -32,6 +46,8 @@ evidence = Table(
     UniqueConstraint("source_uid", "source_digest", "profile", "new_sop"),
     Index("evidence_by_study", "study_instance_uid"),
     Index("evidence_by_new_study", "new_study"),
+    # Few rows, counted at each scrape.
+    Index("evidence_quarantined", "code", sqlite_where=_QUARANTINED, postgresql_where=_QUARANTINED),
 )
 
 accounts = Table(

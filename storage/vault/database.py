@@ -1,6 +1,7 @@
 """Open the vault's database: SQLite with a write-ahead log, each commit synced, deletions wiped."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,16 @@ _PRAGMAS: Final = (
     # What is deleted is overwritten with zeros: a forgotten key must not linger on a free page.
     "secure_delete=ON",
 )
+
+
+_PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
+
+
+class VaultBusy(StorageFault):
+    """Another process holds vault.db for long, or its disk is full: what is not kept waits."""
+
+    code = "vault-busy"
+    retry = True
 
 
 def _prepare(connection: Any, _record: object) -> None:
@@ -96,6 +107,8 @@ class Database:
                 cursor = raw.cursor()
                 busy: int = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
                 cursor.close()
+            except sqlite3.Error as fault:
+                raise _fault(fault) from None
             finally:
                 raw.close()
         return not busy
@@ -111,4 +124,10 @@ def _as_fault() -> Iterator[None]:
         yield
     except DBAPIError as fault:
         # The statement's parameters stay out of the words.
-        raise StorageFault(f"vault: {fault.orig}") from fault
+        raise _fault(fault.orig) from fault
+
+
+def _fault(cause: BaseException | None) -> StorageFault:
+    """Name what the driver says; what may pass by itself is tried again."""
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return VaultBusy(f"vault: {cause}") if code in _PASSING else StorageFault(f"vault: {cause}")

@@ -1,6 +1,6 @@
 """Keep and find the vault's sealed rows; nothing here can open one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,6 +24,8 @@ from dicom.sealed import SealedOriginal, SealedStudy, WrappedKey
 from storage.vault.database import Database
 from storage.vault.schema import forgotten, keys, originals, studies
 
+_TRAIL: Final = ("", "")
+"""Project and patient under which the key of the audit trail stands; rotation begins with it."""
 PAGE: Final = 500
 """Rows in one statement: well below every database's limit of parameters."""
 
@@ -38,9 +40,20 @@ class VaultRows:
         """Close the database."""
         self._database.close()
 
-    def claim_key(self, fresh: WrappedKey) -> WrappedKey | None:
-        """Keep a patient's first key, or give the one that is there; None for the forgotten."""
+    def claim_key(self, fresh: WrappedKey, known: Collection[str]) -> WrappedKey | None:
+        """Keep a patient's first key, or give the one that is there; None for the forgotten.
+
+        `known` are the ids of the vault keys that the caller has. Raises StorageFault where the
+        vault has come under another one meanwhile: what is wrapped under a key that is about to
+        be destroyed would be lost.
+        """
         with self._database.write() as db:
+            trail = _key(db, *_TRAIL)
+            if trail is not None and trail.key_id not in known:
+                raise StorageFault(
+                    f"vault: it was rotated to the key {trail.key_id}, which this process does"
+                    " not have; name that key as [vault] key, and restart the node and its workers"
+                )
             if db.scalar(select(exists().where(*_of(forgotten, fresh.project, fresh.patient)))):
                 return None
             values = {

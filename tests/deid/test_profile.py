@@ -146,7 +146,7 @@ def test_an_exception_that_nobody_can_carry_out_is_a_config_fault(tag, action, w
     listed = [{"tag": tag, "action": action, "reason": "because"}]
     with pytest.raises(ConfigFault, match=words) as caught:
         compile_profile("trial", said(exceptions=listed), KEY)
-    assert caught.value.problems[0][0] == "profiles.trial.exceptions.0"
+    assert caught.value.problems[0][0] == "profiles.trial.exceptions[0]"
 
 
 def test_exceptions_have_the_last_word():

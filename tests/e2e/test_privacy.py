@@ -1,6 +1,7 @@
 """De-identification as a site runs it: out under a profile, back with identity, with evidence."""
 
 import json
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +154,9 @@ def test_what_breaks_the_standard_is_held_where_a_rule_says_so(
             30,
             "quarantine",
         )
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.http_port}/metrics") as answer:
+            assert b'penumbra_quarantined_objects{reason="invalid"} 1.0' in answer.read()
+        assert "1 instance: invalid 1" in node.run("status").stdout
     held = penumbra("held", "-c", node.config)
     assert "invalid" in held.stdout
     assert not list((tmp_path / "out").rglob("*.dcm"))

@@ -165,6 +165,13 @@ def test_an_unknown_study_is_named(config: Path, entry: Entry):
     assert not (config.parent / "out").exists()
 
 
+def test_a_folder_that_cannot_be_is_told(config: Path, entry: Entry):
+    """Where reports cannot be written, words say so."""
+    (config.parent / "taken").write_text("a file")
+    done = run(config, entry.source.series.study_instance_uid, "-o", config.parent / "taken" / "x")
+    assert (done.exit_code, "cannot be written" in done.output) == (1, True)
+
+
 def test_where_no_node_has_run(config: Path):
     """Without a ledger the command says so and makes nothing."""
     assert isinstance(run(config, "1.2").exception, StorageFault)

@@ -143,3 +143,13 @@ def test_every_name_is_ours():
     assert "penumbra_process_resident_memory_bytes" in names
     assert ("penumbra_associations_total", (("peer", "CT1"),)) not in _samples(other)
     assert CONTENT_TYPE.startswith("application/openmetrics-text")
+
+
+@pytest.mark.p3
+@pytest.mark.p4
+def test_the_quarantined_are_a_gauge_by_reason():
+    """Objects that may not leave are counted by the code of the fault, and nothing else."""
+    metrics = Metrics([])
+    metrics.read_from(lambda: {"quarantined": {"not-clean": 2, "invalid": 1}})
+    assert _value(metrics, "penumbra_quarantined_objects", reason="not-clean") == 2
+    assert _value(metrics, "penumbra_quarantined_objects", reason="invalid") == 1

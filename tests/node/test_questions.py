@@ -99,6 +99,14 @@ def test_check_tells_in_one_line_what_a_sound_file_sets_up(run, config):
     )
 
 
+def test_check_says_when_text_in_pixels_cannot_be_read(run, config, monkeypatch):
+    """A profile that cleans pixels needs OCR: without it, check says so and what to install."""
+    config.write_text(CONFIG.replace("[[rules]]", 'options = ["clean-pixel-data"]\n[[rules]]'))
+    monkeypatch.setitem(sys.modules, "rapidocr_onnxruntime", None)
+    with pytest.raises(ConfigFault, match=r"profiles.research: clean-pixel-data: .*pip install"):
+        run(check)
+
+
 def test_check_says_when_nobody_may_send(config):
     """A file without a peer that may store is sound, and the line says what is missing."""
     config.write_text("[node]\nport = 104")
@@ -120,13 +128,14 @@ def test_check_ends_with_78_and_every_fault(config):
 
 
 def test_check_compiles_profiles(run, config):
-    """A key that is none and an option that is not supported are both told before the node runs."""
+    """A key that is none, and an exception that nobody could carry out, are told before a run."""
     (config.parent / "research.key").write_text("password123")
-    config.write_text(CONFIG.replace("key = {", 'options = ["Retain UIDs"]\nkey = {'))
+    more = 'exceptions = [{ tag = "PixelData", action = "empty", reason = "why not" }]\nkey = {'
+    config.write_text(CONFIG.replace("key = {", more))
     with pytest.raises(ConfigFault) as caught:
         run(check)
     assert [path for path, _ in caught.value.problems] == [
-        "profiles.research.options", "profiles.research.key",
+        "profiles.research.exceptions[0]", "profiles.research.key",
     ]  # fmt: skip
     assert "password123" not in str(caught.value)
 

@@ -1,8 +1,10 @@
 """`penumbra vault`: answers on standard output alone, for the record, with words that help."""
 
 import csv
+import errno
 import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,6 +164,19 @@ def test_an_export_that_breaks_off_leaves_no_file(config, tmp_path, monkeypatch)
     assert not out.exists()
 
 
+def test_an_export_to_a_full_disk_is_told(config, tmp_path, monkeypatch):
+    """Words instead of a traceback, and no half a list."""
+    monkeypatch.setattr("node.commands.vault._write_csv", lambda *_: _full())
+    out = tmp_path / "heart.csv"
+    done = run("export", "--project", "heart", "-o", out, *PURPOSE, "-c", config)
+    assert (done.exit_code, "No space left" in done.output) == (1, True)
+    assert not out.exists()
+
+
+def _full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_audit_shows_and_checks(config):
     """Who asked what is listed, and the head can be held against the trail later."""
     run("lookup", "PAAAA", *PURPOSE, "-c", config)
@@ -227,3 +242,35 @@ def test_askers_are_named():
     """A user is named by the system, not by the environment, and a job by its number and rule."""
     assert this_user("x").who
     assert (this_job(7, "back").who, this_job(7, "back").purpose) == ("job 7", "rule back")
+    assert this_job(7, "a\nb").purpose == "rule a?b"
+    assert len(this_job(7, "x" * 1000).purpose) == 500
+
+
+@pytest.mark.parametrize("kind", ["table", "--json", ".csv", ".json"])
+def test_an_original_that_is_no_text_is_shown(config, tmp_path, kind):
+    """Bytes outside every character set, and escapes to a terminal, are written as \\xHH."""
+    vault = open_vault(load(config))
+    facts = (Fact("patient", "PCCCC", "K\udce4se \x1b[2J \u5c71"),)
+    vault.keep("odd", Clean("PCCCC", "2.25.9", "2.25.9", facts), original())
+    vault.close()
+    if kind.startswith("."):
+        out = tmp_path / f"odd{kind}"
+        done = run("export", "--project", "odd", "-o", out, *PURPOSE, "-c", config)
+        text = out.read_text("utf-8")
+    else:
+        more = [kind] if kind == "--json" else []
+        done = run("lookup", "PCCCC", *more, *PURPOSE, "-c", config)
+        text = done.stdout
+    assert done.exit_code == 0
+    slash = "\\\\" if "json" in kind else "\\"
+    assert f"K{slash}xe4se {slash}x1b[2J \u5c71" in text
+    assert "\x1b" not in text
+
+
+def test_one_secret_in_two_files_is_one_secret(config):
+    """The vault does not open under a profile's key, also where another file holds it."""
+    (config.parent / "vault.key").write_bytes((config.parent / "research.key").read_bytes())
+    done = run("lookup", "PAAAA", *PURPOSE, "-c", config)
+    assert isinstance(done.exception, ConfigFault)
+    assert "of its own" in str(done.exception)
+    assert run("audit", "-c", config).exit_code != 0

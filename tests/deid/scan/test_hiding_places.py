@@ -7,6 +7,7 @@ import json
 import tracemalloc
 import zipfile
 import zlib
+from urllib.parse import quote
 
 import pydicom
 import pytest
@@ -20,8 +21,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from deid.scan import inside
-from deid.scan.scanner import find_files
+from deid.scan import inside, wanted
+from deid.scan.scanner import Finding, Listed, Scanner, find_files
 from node.cli import penumbra
 
 
@@ -294,3 +295,40 @@ def test_memory_stays_flat(scan, monkeypatch):
         assert tracemalloc.get_traced_memory()[1] - before < size
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        NAME.encode("utf-32-le"),
+        NAME.encode("utf-32-be"),
+        NAME.encode().hex().encode(),
+        NAME.encode().hex(" ").upper().encode(),
+        b"7" + NAME.encode().hex().encode(),
+        "Łukasiewicz".encode("cp1250"),
+        "Ямадавич".encode("cp1251"),
+        "Ямадавич".encode("cp866"),
+        quote("Łukasiewicz").encode(),
+        quote("Ямадавич").lower().encode(),
+    ],
+)
+def test_other_writings(tmp_path, written):
+    """Text of four bytes a letter, as hex digits, in a URL, or in a code page of a PC is found."""
+    names = f"name: {NAME}\nname: Łukasiewicz\nname: Ямадавич\n"
+    noise = bytes(range(200, 256)) * 3
+    file = tmp_path / "a.bin"
+    file.write_bytes(noise + written + noise)
+    found = Scanner(wanted.read(names.encode())).scan(Listed(file, tmp_path))
+    assert found
+    assert all(isinstance(each, Finding) for each in found)
+
+
+@pytest.mark.parametrize("vr", ["OW", "UN", "OB"])
+def test_text_in_turned_bytes(scan, part10, line, vr):
+    """Text in words of the other byte order is found, in short private elements too."""
+    dataset = Dataset()
+    block = dataset.private_block(0x0019, "ACME", create=True)
+    value = NAME.encode() + b" " * (len(NAME) % 2)
+    turned = b"".join(value[at : at + 2][::-1] for at in range(0, len(value), 2))
+    block.add_new(0x01, vr, b"\x01\x02" + turned)
+    assert ("(0019,1001)", line["name"]) in scan(part10(dataset))

@@ -1,13 +1,23 @@
 """Text in pixels is read by OCR: in frames, overlays and icons, bright or dark."""
 
 import importlib.util
+import io
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import pack_bits
 from pydicom.sequence import Sequence
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from deid.scan import pixels, wanted
 from deid.scan.scanner import Finding, Gap, Listed, Scanner
@@ -48,9 +58,9 @@ def reader():
 def look(reader, identity, part10, tmp_path):
     """Scan an object with OCR; gives places and lines."""
 
-    def look(dataset, most=None):
+    def look(dataset, most=None, syntax=ExplicitVRLittleEndian):
         file = tmp_path / "object.dcm"
-        file.write_bytes(part10(dataset))
+        file.write_bytes(part10(dataset, syntax))
         scanner = Scanner(wanted.read(identity.encode()), reader, most)
         told = scanner.scan(Listed(file, tmp_path))
         assert not [each for each in told if isinstance(each, Gap)]
@@ -130,3 +140,30 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "rapidocr_onnxruntime", None)
     with pytest.raises(pixels.NoOcr, match="penumbra-node"):
         pixels.load_reader()
+
+
+def compressed(dataset: Dataset, syntax: str) -> Dataset:
+    """Compress an image's frames, as pydicom or Pillow do."""
+    if syntax == JPEGBaseline8Bit:
+        frames = []
+        for frame in dataset.pixel_array.reshape(-1, *SIZE):
+            target = io.BytesIO()
+            Image.fromarray(frame).save(target, "JPEG", quality=90)
+            frames.append(target.getvalue())
+        dataset.PixelData = encapsulate(frames)
+        dataset["PixelData"].is_undefined_length = True
+    else:
+        dataset.compress(syntax, generate_instance_uid=False)
+    return dataset
+
+
+@needs_ocr
+@pytest.mark.parametrize(
+    "syntax", [RLELossless, JPEGBaseline8Bit, JPEGLSLossless, JPEG2000Lossless], ids=str
+)
+def test_text_in_a_compressed_frame_is_found(look, line, part10, syntax):
+    """Each frame is decoded first, whatever it is compressed with."""
+    dataset = image(np.stack([np.zeros(SIZE, np.uint8), burned("PAT-4711-X")]))
+    raw = part10(dataset)
+    packed = compressed(pydicom.dcmread(io.BytesIO(raw)), syntax)
+    assert ("pixels, frame 2", line["id"]) in look(packed, syntax=syntax)

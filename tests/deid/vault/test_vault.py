@@ -224,6 +224,21 @@ def test_rotation_makes_the_old_key_superfluous(vault, store, by_hand, asker, la
         Vault(store.rows, store.trail, VaultKeys(lab.OLD)).lookup("P1", asker)
 
 
+def test_who_was_not_told_of_a_rotation_wraps_nothing(vault, store, by_hand, asker, lab):
+    """A worker that still has the old key alone takes no new patient: that key may be destroyed."""
+    vault.keep("heart", *by_hand("P1", "2.25.1"))
+    both = Vault(store.rows, store.trail, VaultKeys(lab.NEW, [lab.OLD]))
+    both.keep("heart", *by_hand("P2", "2.25.2"))  # before the rotation both keys serve
+    both.rotate(asker)
+    with pytest.raises(StorageFault, match=r"rotated to the key.*restart"):
+        vault.keep("heart", *by_hand("P3", "2.25.3"))
+    assert vault.keep("heart", *by_hand("P1", "2.25.1", start=20)).rows > 0  # its key is the same
+    assert both.to_rotate() == 0
+    assert both.keep("heart", *by_hand("P3", "2.25.3")).rows > 0
+    alone = Vault(store.rows, store.trail, VaultKeys(lab.NEW))
+    assert len({patient for patient, _, _ in everything(alone, asker)}) == 3
+
+
 def test_a_backup_from_before_is_shut_once_the_old_key_is_gone(
     vault, store, by_hand, lab, tmp_path
 ):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
 from dicom.entity import Arrival, Instance, Location, SeriesKey
 from storage.destinations.base import Receipt
@@ -180,3 +180,31 @@ def test_a_ledger_of_before_gains_the_tables(tmp_path: Path):
     again = Ledger.open(tmp_path)
     assert again.evidence.add([entry(1)]) == 1
     again.close()
+
+
+@pytest.mark.p3
+def test_the_quarantined_are_counted_by_their_newest_word(ledger: Ledger):
+    """Each object counts once per profile, under its last fault, until it has come through."""
+    assert ledger.evidence.quarantined() == {}
+    broken = replace(quarantined(3), code="deid", reason="cannot be walked to its end")
+    elsewhere = replace(quarantined(1), profile="q" * 64)
+    ledger.evidence.add([entry(4), quarantined(1), quarantined(2), broken, elsewhere])
+    assert ledger.evidence.quarantined() == {"deid": 1, "not-clean": 3}
+    ledger.evidence.add([replace(broken, code="not-clean")])
+    assert ledger.evidence.quarantined() == {"not-clean": 4}
+    ledger.evidence.add([entry(1, at=20)])
+    assert ledger.evidence.quarantined() == {"not-clean": 3}
+    ledger.evidence.add([quarantined(1, at=30), quarantined(4, at=30)])
+    assert ledger.summary()["quarantined"] == {"not-clean": 5}
+
+
+def test_counting_the_quarantined_reads_few_rows(ledger: Ledger):
+    """A scrape looks at the index of the quarantined alone, not at every object."""
+    asked: list[str] = []
+    event.listen(Engine, "before_cursor_execute", lambda *call: asked.append(call[2]), named=False)
+    ledger.evidence.quarantined()
+    (query,) = (each for each in asked if "later" in each)
+    with ledger.database.read() as db:
+        plan = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").fetchall()
+    assert any("evidence_quarantined" in str(step) for step in plan)
+    assert not any("SCAN later" in str(step) for step in plan)

@@ -1,5 +1,6 @@
 """Rows of the vault: opaque, kept once, found by their place, gone when they are deleted."""
 
+import sqlite3
 from itertools import pairwise
 
 import pytest
@@ -25,15 +26,15 @@ def entry(number, previous):
 
 def test_the_first_key_stays(store):
     """Of two keys for one patient, the first is the patient's, and both callers get it."""
-    assert store.rows.claim_key(key()) == key()
-    assert store.rows.claim_key(key(wrapped=b"another")) == key()
+    assert store.rows.claim_key(key(), {"k1"}) == key()
+    assert store.rows.claim_key(key(wrapped=b"another"), {"k1"}) == key()
     assert store.rows.key("heart", "P1") == key()
     assert store.rows.key("lung", "P1") is None
 
 
 def test_rows_are_kept_once(store):
     """A row that is there stays as it is, and is not counted again."""
-    store.rows.claim_key(key())
+    store.rows.claim_key(key(), {"k1"})
     study = SealedStudy("heart", "P1", "2.25.9", b"modules")
     assert store.rows.add([original(), original("2.25.2")], [study]) == 3
     assert store.rows.add([original(sealed=b"other"), original("2.25.3")], [study]) == 1
@@ -46,7 +47,7 @@ def test_a_pseudonym_is_found_in_one_project_or_in_all(store):
     """The same pseudonym may stand for several patients and projects, and all are found."""
     places = [("P1", "heart"), ("P2", "heart"), ("P1", "lung")]
     for patient, project in places:
-        store.rows.claim_key(key(patient, project))
+        store.rows.claim_key(key(patient, project), {"k1"})
         store.rows.add([original(patient=patient, project=project)], [])
     assert len(store.rows.find("2.25.1", None)) == 3
     assert [row.patient for row in store.rows.find("2.25.1", "heart")] == ["P1", "P2"]
@@ -58,8 +59,8 @@ def test_a_pseudonym_is_found_in_one_project_or_in_all(store):
 @pytest.mark.parametrize("count", [0, 1, PAGE, PAGE + 1, 2 * PAGE + 3])
 def test_every_row_is_given_in_pages(store, count):
     """All rows come, each once, patient by patient, however many there are."""
-    store.rows.claim_key(key())
-    store.rows.claim_key(key("P2"))
+    store.rows.claim_key(key(), {"k1"})
+    store.rows.claim_key(key("P2"), {"k1"})
     rows = [original(f"2.25.{n}", patient=f"P{n % 2 + 1}") for n in range(count)]
     store.rows.add(rows, [])
     found = list(store.rows.every("heart", "uid"))
@@ -74,7 +75,7 @@ def test_every_row_is_given_in_pages(store, count):
 def test_forgetting_deletes_and_remembers_only_that(store):
     """Key and rows of a patient go, others stay, and the patient gets no new key."""
     for patient in ("P1", "P2"):
-        store.rows.claim_key(key(patient))
+        store.rows.claim_key(key(patient), {"k1"})
         store.rows.add([original(patient=patient)], [SealedStudy("heart", patient, "2.25.9", b"m")])
     assert store.rows.forget("heart", "P1", 5.0)
     assert not store.rows.forget("heart", "P3", 5.0)
@@ -83,7 +84,7 @@ def test_forgetting_deletes_and_remembers_only_that(store):
     assert not store.rows.is_forgotten("lung", "P1")
     assert store.rows.find("2.25.1", None) == [original(patient="P2")]
     assert store.rows.study("heart", "P1", "2.25.9") is None
-    assert store.rows.claim_key(key()) is None
+    assert store.rows.claim_key(key(), {"k1"}) is None
     assert store.rows.add([original(), original("2.25.5", "P2")], []) == 1
     assert (
         store.rows.patients("P1", None) == store.rows.patients("P1", "heart") == [("heart", "P1")]
@@ -99,7 +100,7 @@ def test_rows_without_a_key_are_damage(store):
 
 def test_forgetting_says_when_the_log_could_not_be_wiped(store, tmp_path, monkeypatch):
     """While another process reads, the deletion stands, and the words say to run it again."""
-    store.rows.claim_key(key())
+    store.rows.claim_key(key(), {"k1"})
     reader = Database.open(tmp_path)
     monkeypatch.setattr("storage.vault.database._PRAGMAS", ("busy_timeout=1",))
     hasty = VaultStore.open(tmp_path)
@@ -116,8 +117,8 @@ def test_forgetting_says_when_the_log_could_not_be_wiped(store, tmp_path, monkey
 def test_keys_are_wrapped_anew(store):
     """Keys under another vault key are listed, counted and replaced; the deleted stay deleted."""
     for patient in ("P1", "P2", "P3"):
-        store.rows.claim_key(key(patient))
-    store.rows.claim_key(key("P4", key_id="k2"))
+        store.rows.claim_key(key(patient), {"k1"})
+    store.rows.claim_key(key("P4", key_id="k2"), {"k1"})
     listed = store.rows.keys_not_under("k2", 2)
     assert [each.patient for each in listed] == ["P1", "P2"]
     store.rows.forget("heart", "P2", 5.0)
@@ -152,7 +153,7 @@ def test_an_entry_that_cannot_be_made_leaves_nothing(store):
 
 def test_the_file_is_for_its_user_alone(store, tmp_path):
     """Neither the database nor its log may be read by others, whatever the umask."""
-    store.rows.claim_key(key())
+    store.rows.claim_key(key(), {"k1"})
     files = list(tmp_path.glob(f"{FILE_NAME}*"))
     assert len(files) == 3
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
@@ -163,7 +164,7 @@ def test_what_was_kept_outlives_the_process(tmp_path):
     with pytest.raises(StorageFault, match="reversible"):
         VaultStore.open_existing(tmp_path / "nowhere")
     first = VaultStore.open(tmp_path)
-    first.rows.claim_key(key())
+    first.rows.claim_key(key(), {"k1"})
     first.trail.append(entry)
     first.close()
     again = VaultStore.open_existing(tmp_path)
@@ -203,3 +204,26 @@ def test_statements_speak_postgresql(store):
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
     insert = postgresql.insert(schema.originals).on_conflict_do_nothing()
     assert "ON CONFLICT DO NOTHING" in str(insert.compile(dialect=dialect))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retry"),
+    [("SQLITE_FULL", "vault-busy", True), ("SQLITE_IOERR", "storage", False)],
+)
+def test_what_the_disk_says_is_a_fault(store, monkeypatch, error, code, retry):
+    """Also while the log is wiped, a driver's error is a Fault, and a full disk is waited for."""
+
+    class Broken(sqlite3.OperationalError):
+        sqlite_errorcode = getattr(sqlite3, error)
+
+    class Raw:
+        def cursor(self):
+            raise Broken("the disk is in a bad mood")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(store.database._engine, "raw_connection", Raw)
+    with pytest.raises(StorageFault, match="mood") as fault:
+        store.database.wipe_log()
+    assert (fault.value.code, fault.value.retry) == (code, retry)
