@@ -136,13 +136,7 @@ def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader) -> Settler
     timing = Timing(settings.settle.quiet_s, settings.settle.release_s)
     rules = compile_rules(settings.rules)
     traits = Traits(reader, rules, settings.peers)
-    return Settler(
-        ledger.settling,
-        traits,
-        rules,
-        timing,
-        lambda events: ledger.outbox.record(events, time.time()),
-    )
+    return Settler(ledger.settling, traits, rules, timing)
 
 
 def _watermarks(settings: Settings, spool: Spool, ledger: Ledger) -> Watermarks:

@@ -90,7 +90,6 @@ class Filing:
             last_round = self._stopping.is_set()
             try:
                 self._round()
-                self.trouble = ""
                 if not last_round and not self._follower.index_is_behind():
                     self._spool.wait(PAUSE_S)
             except Fault as fault:
@@ -101,6 +100,8 @@ class Filing:
                 self.trouble = f"bug: {type(bug).__name__}, see the node's log"
                 log.error("filing stands", exc_info=bug)
                 self._stopping.wait(TROUBLE_S)
+            else:
+                self.trouble = ""
             self.beat()
             if last_round:
                 return

@@ -37,6 +37,7 @@ BACKLOG: Final = 8
 
 _INVALID_PDU: Final = "Evt19"
 _CLOSED: Final = "Evt17"
+_UNASKED: Final = "Sta2"
 _ANSWERING: Final = "Sta3"
 _ESTABLISHED: Final = "Sta6"
 _CLOSING: Final = "Sta13"
@@ -258,12 +259,15 @@ class Lane:
                 f"{pdu_type.name} cannot be decoded ({type(fault).__name__})"
             ) from fault
         if isinstance(decoded, A_ASSOCIATE_RQ):
-            self._judge(decoded)
+            self._judge(decoded, is_first=self._dul.state_machine.current_state == _UNASKED)
         self._dul._recv_pdu.put(decoded)  # noqa: SLF001  (as above)
         self._dul.event_queue.put(event)
 
-    def _judge(self, request: A_ASSOCIATE_RQ) -> None:
-        """Judge of a request what pynetdicom gets wrong, or cannot bear."""
+    def _judge(self, request: A_ASSOCIATE_RQ, *, is_first: bool) -> None:
+        """Judge of a request what pynetdicom gets wrong, or cannot bear.
+
+        One that is not the first is not answered, whatever it says: the association is aborted.
+        """
         ids = [one.context_id for one in request.presentation_context]
         if len(set(ids)) < len(ids):
             raise ProtocolFault("ASSOCIATE_RQ proposes two presentation contexts of one id")
@@ -272,8 +276,9 @@ class Lane:
             # pynetdicom compares the whole field, where only this bit is tested (PS3.8 9.3.2).
             request.protocol_version = pdu.PROTOCOL_VERSION
             return
-        titles = request.calling_ae_title.strip(), request.called_ae_title.strip()
-        self._on_unknown_version(version, *titles)
+        if is_first:
+            titles = request.calling_ae_title.strip(), request.called_ae_title.strip()
+            self._on_unknown_version(version, *titles)
 
     def _linger(self) -> bool:
         """Wait for the peer to close, dropping what it still sends (PS3.8 9.2, Sta13)."""

@@ -152,7 +152,7 @@ class Listener:
     def attend(self, association: Association, transport: Transport, address: str) -> None:
         """Give a fresh connection its lane, start its threads, and see it through to its end.
 
-        Raises RuntimeError when there is no thread for it; the connection is then closed.
+        Raises RuntimeError when there is no thread for it; closing it is then the caller's.
         """
         conversation = Conversation(address)
         node = self.settings.node
@@ -185,7 +185,6 @@ class Listener:
         try:
             association.start()
         except RuntimeError:
-            lane.close()
             self._forget(conversation)
             raise
 

@@ -21,13 +21,16 @@ class LogWriter:
     """Takes lines from any thread, at any moment, and returns at once."""
 
     def __init__(self, sink: TextIO, tell_dropped: Callable[[int], object]) -> None:
-        """`tell_dropped` logs how many lines were dropped; it is called on the writer's thread."""
+        """`tell_dropped` logs how many lines were dropped so far, in all.
+
+        It is called on the writer's thread.
+        """
         self._write = _writing_to(sink)
         self._tell_dropped = tell_dropped
         # Its `put` may interrupt itself: a finalizer or a signal handler may log at any point.
         self._queue: queue.SimpleQueue[str | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.RLock()
-        self._dropped = 0
+        self._dropped = self._told = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -38,7 +41,7 @@ class LogWriter:
         elif self._queue.qsize() < QUEUE_LINES:
             self._queue.put(line)
         else:
-            self._drop(1)
+            self._drop()
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until everything that was put before is written; False when it takes too long."""
@@ -56,8 +59,9 @@ class LogWriter:
         while (item := self._queue.get()) is not None:
             if isinstance(item, str):
                 goes_out = self._try(item)
-            if goes_out and self._dropped and self._queue.empty():
-                self._tell_dropped(self._take_dropped())
+            if goes_out and self._dropped > self._told and self._queue.empty():
+                self._told = self._dropped
+                self._tell_dropped(self._told)
             if isinstance(item, threading.Event):
                 item.set()
 
@@ -65,18 +69,13 @@ class LogWriter:
         try:
             self._write(line + "\n")
         except (OSError, ValueError):  # a full disk, a closed pipe, a closed stream
-            self._drop(1)
+            self._drop()
             return False
         return True
 
-    def _drop(self, count: int) -> None:
+    def _drop(self) -> None:
         with self._lock:
-            self._dropped += count
-
-    def _take_dropped(self) -> int:
-        with self._lock:
-            count, self._dropped = self._dropped, 0
-        return count
+            self._dropped += 1
 
 
 def _writing_to(sink: TextIO) -> Callable[[str], object]:

@@ -103,8 +103,8 @@ def _write_to(sink: TextIO) -> None:
     _Lines.writer = LogWriter(sink, _tell_dropped)
 
 
-def _tell_dropped(count: int) -> None:
-    structlog.get_logger().error("log lines dropped", count=count)
+def _tell_dropped(in_all: int) -> None:
+    structlog.get_logger().error("log lines dropped", in_all=in_all)
 
 
 def masked(_logger: object, _method: str, event: _Event) -> _Event:

@@ -1,5 +1,6 @@
 """Keep the worker processes alive: start, wake, restart, and end them with the front."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -28,8 +29,10 @@ class Worker:
     def __init__(self, command: list[str]) -> None:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert self.process.stdin is not None
+        os.set_blocking(self.process.stdin.fileno(), False)
         self.is_mourned = False
-        """Whether its death is in the log."""
+        """Whether its death was noted."""
 
     @property
     def owner(self) -> str:
@@ -39,10 +42,9 @@ class Worker:
     def ring(self) -> None:
         """Wake it; one that is already gone is found by the supervisor."""
         assert self.process.stdin is not None
-        try:
+        # One that is stuck holds up nobody: a full pipe was rung often enough.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError, ValueError):
             os.write(self.process.stdin.fileno(), b"\n")
-        except (BrokenPipeError, ValueError):
-            return
 
     def hang_up(self) -> None:
         """Close the pipe: the worker gives its job back and ends."""
@@ -116,8 +118,9 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
-            # One by one: a ledger that cannot be written costs no worker its successor.
-            done = [self._attempt(step) for step in (self._give_back, self._replace)]
+            # Each by itself: a ledger that cannot be written costs no worker its successor.
+            steps = (self._mourn, self._give_back, self._replace)
+            done = [self._attempt(step) for step in steps]
             if not all(done):
                 self._stopping.wait(TROUBLE_S)
 
@@ -133,28 +136,30 @@ class Supervisor:
             return True
         return False
 
+    def _mourn(self) -> None:
+        """Note each that died."""
+        for worker in self._workers:
+            if worker.is_mourned or worker.process.poll() is None:
+                continue
+            worker.is_mourned = True
+            log.warning("worker died", pid=worker.process.pid, code=worker.process.returncode)
+            worker.hang_up()
+            self._owed.append(worker.owner)
+            calm = time.monotonic() - worker.started_at > CALM_S
+            self._pause_s = 0.2 if calm else min(self._pause_s * 2, LONGEST_PAUSE_S)
+
     def _give_back(self) -> None:
+        """Have the ledger take back what they had claimed."""
         while self._owed:
             self._lost(self._owed[0])
             del self._owed[0]
 
     def _replace(self) -> None:
-        """Put a new worker in the place of each that died."""
+        """Put a new worker in the place of each that is mourned."""
         for place, worker in enumerate(self._workers):
-            if worker.process.poll() is None:
-                continue
             if not worker.is_mourned:
-                self._mourn(worker)
+                continue
             if self._stopping.wait(self._pause_s):
                 return
             with self._lock:
                 self._workers[place] = Worker(self._command)
-
-    def _mourn(self, worker: Worker) -> None:
-        worker.is_mourned = True
-        log.warning("worker died", pid=worker.process.pid, code=worker.process.returncode)
-        worker.hang_up()
-        self._owed.append(worker.owner)
-        self._attempt(self._give_back)
-        calm = time.monotonic() - worker.started_at > CALM_S
-        self._pause_s = 0.2 if calm else min(self._pause_s * 2, LONGEST_PAUSE_S)

@@ -50,7 +50,9 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     )
     with pytest.MonkeyPatch.context() as patch:
         # No object comes, so there is nothing to read; a child process would outlive `stop`.
-        patch.setattr("node.assemble.ReadingProcess", lambda root: ReadingHere(SpoolReader(root)))
+        patch.setattr(
+            "node.assemble.ReadingProcess", lambda root, _keys: ReadingHere(SpoolReader(root))
+        )
         front = assemble(settings, folder / "node.toml")
     front.listener.start()
     yield front

@@ -96,6 +96,14 @@ def test_versions_beside_ours_are_no_obstacle(door, call, wire):
     peer.release()
 
 
+def test_a_second_request_is_no_rejection(door, call, wire):
+    """A request inside an association aborts it: whatever its version, nobody is turned away."""
+    heard, lines = lines_of(door, call, with_version(wire, 2))
+    assert heard == [7]
+    assert "association rejected" not in {line["event"] for line in lines}
+    assert door.diary.rejected == []
+
+
 def two_of_one_id(wire):
     """A request with two contexts of id 1, the second with a transfer syntax that nobody knows."""
     request = bytearray(wire.associate_rq((wire.CT, wire.IMPLICIT), (wire.CT, "1.2.3.4")))

@@ -192,8 +192,8 @@ def test_a_process_that_cannot_be_started_is_a_fault_that_passes(
                 process.collect()
         with pytest.raises(StorageFault):
             ReadingProcess(spool.root)
-    process.submit(batch)
-    assert [one.fault for one in process.collect()] == [None] * 3
+    process.submit(batch[:2])  # what came before it is forgotten
+    assert [one.fault for one in process.collect()] == [None] * 2
 
 
 def test_whoever_waits_for_the_process_shows_life(

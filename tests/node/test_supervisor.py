@@ -13,6 +13,9 @@ from examples.peers.process import wait_until
 from node import supervisor
 from node.supervisor import Supervisor, owner_of
 
+PIPE_BYTES = 1 << 16
+"""What a pipe holds."""
+
 
 class Ledger:
     """Notes whose jobs were given back, unless it cannot be written."""
@@ -96,3 +99,13 @@ def test_a_ledger_that_fails_at_the_end_stops_nothing(ledger: Ledger):
     ledger.fault = StorageFault("the ledger is full")
     made.stop(0.1)
     assert made._workers[0].process.poll() == -signal.SIGKILL
+
+
+def test_a_worker_that_is_stuck_holds_up_nobody(watched: Supervisor):
+    """Ringing a worker that reads no more returns at once, however often it was rung."""
+    (pid,) = watched.pids()
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(PIPE_BYTES + 1):
+        watched.ring()
+    os.kill(pid, signal.SIGCONT)
+    assert watched.pids() == [pid]
