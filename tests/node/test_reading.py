@@ -1,12 +1,13 @@
 """Objects are read in a process of their own; whatever becomes of it, each is filed or held."""
 
 import base64
+import contextlib
 import errno
 import hashlib
 import io
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from dicom.entity import Arrival
-from dicom.errors import StorageFault
+from dicom.errors import CannotUnderstand, StorageFault
 from dicom.part10 import file_meta
 from dicom.uid import derive
 from examples.peers.process import wait_until
 from node import reading
 from node.reading import ReadingProcess, patience_s
+from routing.job import State
+from storage.index.database import Index
 from storage.ledger.arrived import ReadingHere
+from storage.ledger.follow import Follower
+from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.sealing import NoKey, SpoolKey, SpoolKeys
@@ -107,25 +112,42 @@ def test_a_process_that_was_killed_is_replaced(spool: Spool, process: ReadingPro
         assert [one.fault for one in process.collect()] == [None] * 3
 
 
-def test_an_object_that_kills_its_reader_is_held(
+@pytest.fixture
+def dies_on(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Record], ReadingProcess]]:
+    """Make a process that one object kills, however often it is asked for."""
+    made: list[ReadingProcess] = []
+
+    def make(victim: Record) -> ReadingProcess:
+        script = tmp_path / "dies.py"
+        uid = victim.arrival.sop_instance_uid
+        script.write_text(
+            "import os, sys\n"
+            "from node import reading\n"
+            "read = reading._read\n"
+            "def dies(reader, asked):\n"
+            f"    return os._exit(1) if asked[1] == {uid!r} else read(reader, asked)\n"
+            "reading._read = dies\n"
+            "reading.main()\n"
+        )
+        process = ReadingProcess(spool.root)
+        monkeypatch.setattr(process, "_command", [reading.sys.executable, script, str(spool.root)])
+        process.forget()
+        made.append(process)
+        return process
+
+    yield make
+    for process in made:
+        process.forget()
+
+
+def test_an_object_that_kills_its_reader_is_held(
+    spool: Spool, dies_on: Callable[[Record], ReadingProcess]
 ):
     """The one object on which the process dies is held; the others of its batch are read."""
     batch = [store(spool, number) for number in range(4)]
-    victim = batch[2].arrival.sop_instance_uid
-    script = tmp_path / "dies.py"
-    script.write_text(
-        "import os, sys\n"
-        "from node import reading\n"
-        "read = reading._read\n"
-        "def dies(reader, asked):\n"
-        f"    return os._exit(1) if asked[1] == {victim!r} else read(reader, asked)\n"
-        "reading._read = dies\n"
-        "reading.main()\n"
-    )
-    process = ReadingProcess(spool.root)
-    monkeypatch.setattr(process, "_command", [reading.sys.executable, script, str(spool.root)])
-    process.forget()
+    process = dies_on(batch[2])
     process.submit(batch)
     process.submit(batch[:1])
     found = process.collect()
@@ -136,7 +158,26 @@ def test_an_object_that_kills_its_reader_is_held(
         None,
     ]
     assert [one.fault for one in process.collect()] == [None]
-    process.forget()
+
+
+def test_an_object_that_kills_its_reader_never_comes_near_the_front(
+    spool: Spool, tmp_path: Path, dies_on: Callable[[Record], ReadingProcess]
+):
+    """Trying it again kills another such process, not the one that tries; it is held again."""
+    batch = [store(spool, number) for number in range(3)]
+    process = dies_on(batch[1])
+    ledger, index = Ledger.open(tmp_path), Index.open(tmp_path / "index.duckdb")
+    with contextlib.closing(ledger), contextlib.closing(index):
+        reader = SpoolReader(spool.root)
+        follower = Follower(spool, reader, ledger.intake, index, process)
+        while follower.step() is not None:
+            pass
+        (job,) = ledger.jobs.list([State.HELD])
+        assert job.spec.target == batch[1].arrival.sop_instance_uid
+        with pytest.raises(CannotUnderstand, match="kills or hangs"):
+            follower.file_again(job.spec.target, job.spec.digest)
+        assert store(spool, 9)
+        assert follower.step() is not None, "what comes next is filed as ever"
 
 
 def test_what_is_encrypted_is_read_by_a_key_that_nobody_sees(tmp_path: Path):
