@@ -179,7 +179,7 @@ def test_an_overlay_stays_by_a_sites_exception_alone(build, clean, compiled, syn
 
 
 def test_whatever_decides_is_in_the_digest(tmp_path):
-    """Each setting that changes what comes out, or whether a way back is kept, changes the digest."""
+    """Each setting that changes what comes out, or whether there is a way back, changes it."""
     words, rules = tmp_path / "words", tmp_path / "rules"
     words.write_text("gonzo")
     rules.write_text(
