@@ -63,10 +63,10 @@ class Deidentified:
 def deidentify(part10: bytes | memoryview, profile: Profile) -> Deidentified:
     """De-identify a Part 10 file under a profile (PS3.15 Annex E).
 
-    The same bytes, profile and key give the same result. Pixel data is neither decoded nor
-    copied (only a deflated dataset must be unpacked whole). Raises NotClean when the object
-    cannot be proven clean, DeidFault when it cannot be read or anything else went wrong;
-    messages hold tags and kinds, never values.
+    The same bytes, profile and key give the same result. Unless they are to be cleaned, pixels
+    are neither decoded nor copied (only a deflated dataset must be unpacked whole). Raises
+    NotClean when the object cannot be proven clean, DeidFault when it cannot be read or anything
+    else went wrong; messages hold tags and kinds, never values.
     """
     try:
         return _deidentify(memoryview(part10), profile)

@@ -1,8 +1,12 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+import re
 from pathlib import Path
+from typing import Final
 
 import click
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def host_port(value: str) -> tuple[str, int]:
@@ -20,6 +24,14 @@ def ae_title(value: str) -> str:
     if not is_valid(value):
         raise click.BadParameter(f"{value!r} is no AE title: 1 to 16 printable ASCII characters")
     return value
+
+
+def duration_s(value: str) -> float:
+    """Read a duration, as an option's type, in seconds."""
+    found = re.fullmatch(r"([0-9]{1,5})([smhdw])", value.strip())
+    if not found:
+        raise click.BadParameter(f"{value!r} is no duration: 90m, 12h, 7d")
+    return float(int(found[1]) * _UNITS[found[2]])
 
 
 config_option = click.option(

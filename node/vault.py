@@ -1,10 +1,5 @@
 """Open the vault that the config file names, with its keys, and say who asks it."""
 
-import os
-import pwd
-from pathlib import Path
-from typing import Final
-
 from config import secrets
 from config.model import Secret, Settings
 from deid.pseudonym import read_key
@@ -12,10 +7,8 @@ from deid.vault.audit import LONGEST_PURPOSE, Asker
 from deid.vault.sealing import VaultKey, VaultKeys
 from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
+from node import person
 from storage.vault.store import VaultStore
-
-_LOGIN: Final = Path("/proc/self/loginuid")
-_NOBODY: Final = (1 << 32) - 1
 
 
 def open_vault(settings: Settings, *, existing: bool = False) -> Vault:
@@ -51,9 +44,7 @@ def vault_keys(settings: Settings) -> VaultKeys:
 
 def this_user(purpose: str) -> Asker:
     """Name who runs this process: its user, and behind sudo who logged in."""
-    user = _name(os.getuid())
-    login = _login()
-    return Asker(user if login in {"", user} else f"{user} (logged in as {login})", purpose)
+    return Asker(person.running_this(), purpose)
 
 
 def this_job(job_id: int, rule: str) -> Asker:
@@ -76,19 +67,3 @@ def _key_id(secret: Secret) -> str:
     """Name another secret as if it were a vault key; "" where this user cannot read it."""
     key = _read("", secret, [])
     return "" if key is None else key.id
-
-
-def _login() -> str:
-    """Say who logged in to the session, which sudo and su do not change; "" where unknown."""
-    try:
-        number = int(_LOGIN.read_text("ascii"))
-    except (OSError, ValueError):
-        return ""
-    return "" if number == _NOBODY else _name(number)
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

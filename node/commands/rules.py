@@ -1,13 +1,12 @@
 """`penumbra rules`: try rules out, see why they match, and replay the past under others."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.options import config_option
+from node.options import config_option, duration_s
 
 if TYPE_CHECKING:  # their modules are loaded only when a command runs
     from config.model import Settings
@@ -15,7 +14,6 @@ if TYPE_CHECKING:  # their modules are loaded only when a command runs
     from routing.explain import Check, Values
     from routing.job import NewJob
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MARKS: Final = {True: "holds", False: "does not", None: "unknown"}
 
 show_values_option = click.option(
@@ -112,7 +110,15 @@ def explain(config_file: Path, study: str, *, show_values: bool, as_json: bool) 
 
 @command.command()
 @config_option
-@click.option("--since", default="7d", show_default=True, help="How far back: 90m, 12h, 7d, 2w.")
+@click.option(
+    "--since",
+    "since_s",
+    type=duration_s,
+    metavar="DURATION",
+    default="7d",
+    show_default=True,
+    help="How far back: 90m, 12h, 7d, 2w.",
+)
 @click.option(
     "--data-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -121,7 +127,7 @@ def explain(config_file: Path, study: str, *, show_values: bool, as_json: bool) 
 @click.option("--all", "with_same", is_flag=True, help="Also list Series that would not change.")
 @json_option
 def replay(
-    config_file: Path, *, since: str, data_dir: Path | None, with_same: bool, as_json: bool
+    config_file: Path, *, since_s: float, data_dir: Path | None, with_same: bool, as_json: bool
 ) -> None:
     """Print what the rules of a config file would change for what was received already.
 
@@ -144,7 +150,7 @@ def replay(
     if data_dir is not None:
         node = settings.node.model_copy(update={"data_dir": data_dir})
         settings = settings.model_copy(update={"node": node})
-    begin = time.time() - _duration_s(since)
+    begin = time.time() - since_s
     count = changed = added = missing = unread = 0
     failed: dict[str, int] = {}
     for one in rehearsal.replay(settings, begin):
@@ -173,13 +179,6 @@ def _settings(config_file: Path) -> "Settings":
     from config.load import load
 
     return load(config_file, with_secrets=False)
-
-
-def _duration_s(text: str) -> float:
-    found = re.fullmatch(r"([0-9]{1,5})([smhdw])", text.strip())
-    if not found:
-        raise click.BadParameter(f"{text!r} is no duration: 90m, 12h, 7d", param_hint="--since")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _seconds_of(at: Any) -> float:

@@ -72,6 +72,7 @@ def print_table(facts: Mapping[str, Any]) -> None:
             "trouble",
             "disk",
             "quarantined",
+            "paused",
         }
         table.add_row(name, Text(words, style="red" if wrong else ""))
     console = Console()
@@ -97,6 +98,8 @@ def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "jobs", ", ".join(f"{jobs.get(state, 0)} {state}" for state in states)
         held = jobs.get("held", 0)
         yield "held", f"{held} jobs: penumbra held" if held else "0 jobs"
+    if paused := facts.get("paused"):
+        yield "paused", "; ".join(f"{name} ({reason})" for name, reason in paused.items())
     if quarantined := facts.get("quarantined"):
         reasons = ", ".join(f"{code} {count}" for code, count in quarantined.items())
         yield "quarantined", f"{_count(sum(quarantined.values()), 'instances')}: {reasons}"

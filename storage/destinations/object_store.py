@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
-from obstore.store import LocalStore, from_url
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
 from config.model import ObjectStoreDestination, Secret
 from dicom.errors import Busy, DeliveryFault, Refused, Unreachable
@@ -125,6 +125,21 @@ class ObjectStore:
         self.check()
         yield from self._threads().map(self._prove, delivered)
 
+    def links(self, locations: Sequence[str], expires_s: float) -> list[str]:
+        """Make URLs by which anyone may GET these objects until they expire.
+
+        Each object is looked for first. Raises Refused where one is not there, or where the store
+        knows no such URLs; Unreachable or Busy.
+        """
+        if not isinstance(self._store, AzureStore | GCSStore | S3Store):
+            raise Refused(f"{self._url}: gives no links; only s3, gs and az do")
+        keys = [self._key(location) for location in locations]
+        with _faults(self._url):
+            for key, is_there in zip(keys, self._threads().map(self._exists, keys), strict=True):
+                if not is_there:
+                    raise Refused(f"{self._url}/{key}: is not there any more; `penumbra prove`")
+            return list(obstore.sign(self._store, "GET", keys, timedelta(seconds=expires_s)))
+
     def close(self) -> None:
         """End the threads."""
         if self._pool is not None:
@@ -137,16 +152,22 @@ class ObjectStore:
         return self._pool
 
     def _prove(self, delivered: Delivered) -> Proof:
-        location = delivered.receipt.location
-        if not location.startswith(f"{self._url}/"):
-            words = f"is elsewhere: {location}, and the destination is {self._url} now"
-            return Proof(holds=None, digest="", words=words)
+        try:
+            key = self._key(delivered.receipt.location)
+        except Refused as elsewhere:
+            return Proof(holds=None, digest="", words=str(elsewhere))
         with _faults(self._url):
             try:
-                found = self._digest(location.removeprefix(f"{self._url}/"))
+                found = self._digest(key)
             except _Missing:
                 found = ""
         return compared(delivered.receipt, found)
+
+    def _key(self, location: str) -> str:
+        """Turn a receipt's location back into a key. Raises Refused for one of another place."""
+        if not location.startswith(f"{self._url}/"):
+            raise Refused(f"is elsewhere: {location}, and the destination is {self._url} now")
+        return location.removeprefix(f"{self._url}/")
 
     def _deliver(self, key: str, outgoing: Outgoing) -> Receipt:
         digest = outgoing.digest()
@@ -172,8 +193,16 @@ class ObjectStore:
 
     def _create(self, key: str, outgoing: Outgoing) -> None:
         """Put an object where there is none; one that is there already stays."""
-        # A file system has no place for a content type.
-        attributes: Any = None if self._folder else {"Content-Type": "application/dicom"}
+        # A file system has no place for these; whoever follows a link gets a file of this name.
+        name = key.rpartition("/")[2]
+        attributes: Any = (
+            None
+            if self._folder
+            else {
+                "Content-Type": "application/dicom",
+                "Content-Disposition": f'attachment; filename="{name}"',
+            }
+        )
         size_bytes = outgoing.size_bytes
         with contextlib.suppress(exceptions.AlreadyExistsError):
             if size_bytes <= ONE_PUT_BYTES:

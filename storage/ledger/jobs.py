@@ -14,7 +14,7 @@ from dicom.errors import Fault
 from routing.job import Job, Kind, Move, NewJob, State, sources, target
 from storage.ledger import events
 from storage.ledger.database import Database
-from storage.ledger.schema import jobs
+from storage.ledger.schema import jobs, pauses
 
 
 def insert(
@@ -61,7 +61,7 @@ class Jobs:
         self._database = database
 
     def claim(self, owner: str, kinds: Collection[Kind], now: float, lease_s: float) -> Job | None:
-        """Take the oldest job of these kinds that is due and whose lane is free, if any."""
+        """Take the oldest job that is due, of these kinds, for a free lane, of no paused target."""
         busy = jobs.alias("busy")
         due = (
             select(jobs.c.id)
@@ -70,6 +70,7 @@ class Jobs:
                 jobs.c.kind.in_(kinds),
                 jobs.c.not_before <= now,
                 ~exists().where(busy.c.lane == jobs.c.lane, busy.c.state == State.RUNNING),
+                ~exists().where(pauses.c.target == jobs.c.target),
             )
             .order_by(jobs.c.not_before, jobs.c.id)
             .limit(1)

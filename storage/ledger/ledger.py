@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -13,6 +14,7 @@ from storage.ledger.events import Outbox
 from storage.ledger.intake import Intake
 from storage.ledger.jobs import Jobs
 from storage.ledger.paid import Payments
+from storage.ledger.pauses import Pauses
 from storage.ledger.receipts import Receipts
 from storage.ledger.schema import events, instances, receipts, series
 from storage.ledger.settling import Settling
@@ -30,6 +32,7 @@ class Ledger:
     outbox: Outbox
     evidence: Evidence
     payments: Payments
+    pauses: Pauses
 
     @classmethod
     def open(cls, data_dir: Path) -> "Ledger":
@@ -44,6 +47,7 @@ class Ledger:
             Outbox(database),
             Evidence(database),
             Payments(database),
+            Pauses(database),
         )
 
     @classmethod
@@ -58,8 +62,8 @@ class Ledger:
         """Close the database."""
         self.database.close()
 
-    def summary(self) -> dict[str, dict[str, int]]:
-        """Count what `penumbra status` shows of the ledger."""
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Count what `penumbra status` shows of the ledger, and say what is paused and why."""
         with self.database.read() as db:
             received = {
                 "instances": db.scalar(select(func.count()).select_from(instances)) or 0,
@@ -83,12 +87,13 @@ class Ledger:
             "received": received,
             "jobs": {str(state): counts[state] for state in State},
             "quarantined": self.evidence.quarantined(),
+            "paused": {one.target: one.reason for one in self.pauses.list()},
             "receipts": {"instances": delivered},
             "events": {"last_id": self.outbox.last_id(), "unpublished": unpublished},
         }
 
 
-def summary(data_dir: Path) -> dict[str, dict[str, int]] | None:
+def summary(data_dir: Path) -> dict[str, dict[str, Any]] | None:
     """Count without a running node; None where no ledger was ever made."""
     if not (data_dir / FILE_NAME).exists():
         return None

@@ -123,6 +123,15 @@ receipts = Table(
     UniqueConstraint("destination", "profile", "source_uid", "source_digest"),
 )
 
+pauses = Table(
+    "pause",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
 events = Table(
     "event",
     metadata,
