@@ -1,16 +1,15 @@
 """Ask destinations afresh for what was delivered to them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 
+from config.model import Settings
 from dicom.errors import DeliveryFault
-from storage.destinations.base import Destination, Proof
+from node.destinations import destination
+from storage.destinations.base import Proof
 from storage.ledger.paid import Paid
-
-OpenDestination = Callable[[str], Destination | None]
-"""Opens a destination by its name; None where the config file has none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +20,25 @@ class Proven:
     proof: Proof
 
 
-def prove(payments: Sequence[Paid], open_destination: OpenDestination) -> Iterator[Proven]:
+def prove(payments: Sequence[Paid], settings: Settings) -> Iterator[Proven]:
     """Ask each destination about its payments, which stand together; the rest is not asked.
 
     A destination that cannot be asked proves nothing and disproves nothing.
     """
     for name, some in groupby(payments, key=lambda paid: paid.delivered.receipt.destination):
-        yield from _of_destination(list(some), name, open_destination)
+        yield from _of_destination(list(some), name, settings)
 
 
-def _of_destination(
-    payments: Sequence[Paid], name: str, open_destination: OpenDestination
-) -> Iterator[Proven]:
-    asked = 0
-    try:
-        destination = open_destination(name)
-        if destination is None:
-            words = f"there is no [destinations.{name}] any more"
-        else:
-            with closing(destination):
-                for proof in destination.prove([paid.delivered for paid in payments]):
+def _of_destination(payments: Sequence[Paid], name: str, settings: Settings) -> Iterator[Proven]:
+    asked, words = 0, ""
+    if name not in settings.destinations:
+        words = f"there is no [destinations.{name}] any more"
+    else:
+        try:
+            with closing(destination(settings, name)) as place:
+                for proof in place.prove([paid.delivered for paid in payments]):
                     yield Proven(payments[asked], proof)
                     asked += 1
-            return
-    except DeliveryFault as fault:
-        words = str(fault)
+        except DeliveryFault as fault:
+            words = str(fault)
     yield from (Proven(paid, Proof(None, "", words)) for paid in payments[asked:])

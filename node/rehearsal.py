@@ -1,6 +1,5 @@
 """Hold rules against Series, those of files and those of the past, without owing anything."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +136,3 @@ class _Archive:
         """Make of a Series of the past what is planned for. Raises as Traits.read."""
         asked: Attributes = self._traits.read(one.example)
         return Settled(one.key, one.revision or 1, one.origin, one.rule, asked)
-
-
-def moment(seconds: float) -> str:
-    """Write a time by this machine's clock."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

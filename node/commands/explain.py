@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from node import moments
 from node.options import config_option
 
 _WIDE: Final = 1000
@@ -75,7 +76,7 @@ def verdict(one: Mapping[str, Any]) -> str:
 def details(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Say everything about an association: a name and words each; what is empty is left out."""
     yield "id", one["id"]
-    yield "when", _moment(one["at"]) + (f", {one['seconds']:g} s" if one["outcome"] else "")
+    yield "when", moments.local(one["at"]) + (f", {one['seconds']:g} s" if one["outcome"] else "")
     yield "who", _who(one)
     yield "from", one["address"] + (f", as {one['tls_name']} by TLS" if one["tls_name"] else "")
     yield "verdict", verdict(one) + (f" ({one['cause']})" if one["cause"] else "")
@@ -104,7 +105,7 @@ def _print_table(found: Sequence[Mapping[str, Any]]) -> None:
     for one in found:
         cells = (
             one["id"][:8],
-            _moment(one["at"]),
+            moments.local(one["at"]),
             _who(one),
             one["address"],
             verdict(one),
@@ -131,9 +132,3 @@ def _objects(one: Mapping[str, Any]) -> str:
         str(count) if status == "0x0000" else f"{count} x {status}"
         for status, count in counts.items()
     )
-
-
-def _moment(seconds: float) -> str:
-    import time
-
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

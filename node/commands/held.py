@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from node import moments
 from node.options import config_option
 
 
@@ -22,7 +23,6 @@ def command(config_file: Path, *, as_json: bool) -> None:
       penumbra held -c node.toml
     """  # noqa: D301
     import json
-    import time
 
     from rich.console import Console
     from rich.table import Table
@@ -49,7 +49,7 @@ def command(config_file: Path, *, as_json: bool) -> None:
         return
     table = Table("id", "kind", "target", "since", "reason", title=f"{len(jobs)} held")
     for job in jobs:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.updated_at))
+        since = moments.local(job.updated_at)
         table.add_row(
             str(job.id), job.spec.kind, job.spec.target, since, f"{job.fault}: {job.words}"
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from node import moments
 from node.options import config_option, duration_s
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
@@ -73,7 +74,7 @@ def command(
         who = person.running_this()
         facts = {"destination": name, "objects": len(links), "expires_at": expires_at, "by": who}
         ledger.outbox.record([NewEvent(MADE, study, facts)], time.time())
-    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_at))
+    until = moments.utc(expires_at)
     for one, link in zip(chosen, links, strict=True):
         uid = one.delivered.receipt.sop_instance_uid
         line = {"sop_instance_uid": uid, "url": link, "expires_at": until}

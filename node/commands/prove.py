@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from node import moments
 from node.options import config_option
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
-    from config.model import Settings
     from node.proving import Proven
-    from storage.destinations.base import Destination
     from storage.ledger.paid import Owed
 
 EXIT_MISSING: Final = 3
@@ -55,7 +54,7 @@ def command(study: str, config_file: Path, *, each: bool, as_json: bool) -> None
         ledger.close()
     if not payments and not owed:
         raise DoesNotMatch(f"nothing of study {study} was delivered or is owed here")
-    proven = list(prove(payments, lambda name: _open(settings, name)))
+    proven = list(prove(payments, settings))
     if as_json:
         _print_json(proven, owed)
     else:
@@ -65,21 +64,6 @@ def command(study: str, config_file: Path, *, each: bool, as_json: bool) -> None
         raise SystemExit(EXIT_MISSING)
     if None in verdicts or owed:
         raise SystemExit(EXIT_UNKNOWN)
-
-
-def _open(settings: "Settings", name: str) -> "Destination | None":
-    from config import secrets
-    from storage.destinations.table import open_destination
-
-    if name not in settings.destinations:
-        return None
-    return open_destination(
-        name,
-        settings.destinations[name],
-        peers=settings.peers,
-        ae_title=settings.node.ae_title,
-        read_secret=secrets.read,
-    )
 
 
 def _facts(one: "Proven") -> dict[str, object]:
@@ -93,7 +77,7 @@ def _facts(one: "Proven") -> dict[str, object]:
         "received_as": paid.sop_instance_uid,
         "calling_ae": paid.calling_ae,
         "association": paid.association,
-        "received_at": _moment(paid.received_at),
+        "received_at": moments.utc(paid.received_at),
         "sha256_received": receipt.source_digest,
         "rule": paid.rule,
         "profile": paid.profile,
@@ -102,7 +86,7 @@ def _facts(one: "Proven") -> dict[str, object]:
         "sha256_sent": receipt.digest_sent,
         "sha256_read_back": receipt.digest_read_back,
         "proof": receipt.proof,
-        "delivered_at": _moment(receipt.delivered_at),
+        "delivered_at": moments.utc(receipt.delivered_at),
         "sha256_now": one.proof.digest,
     }
 
@@ -152,9 +136,3 @@ def _lines(proven: "Sequence[Proven]") -> Iterator[str]:
             f"sent {facts['delivered_at']} sha256 {facts['sha256_sent']}\n"
             f"        now {facts['sha256_now'] or facts['words']}"
         )
-
-
-def _moment(seconds: float) -> str:
-    import time
-
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from node import moments
 from node.options import config_option, duration_s
 
 if TYPE_CHECKING:  # their modules are loaded only when a command runs
@@ -169,7 +170,7 @@ def replay(
     for name, times in failed.items():
         click.echo(f"rule {name!r} cannot be evaluated for {times} Series", err=True)
     click.echo(
-        f"{count} Series settled since {rehearsal.moment(begin)}: {changed} would change,"
+        f"{count} Series settled since {moments.local(begin)}: {changed} would change,"
         f" {added} jobs more, {missing} jobs fewer; {unread} could not be read.",
         err=as_json,
     )

@@ -1,13 +1,13 @@
 """`penumbra spool`: look into the log that holds every acknowledged object."""
 
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from node import moments
 from node.options import config_option
 
 if TYPE_CHECKING:  # its module is loaded only when a command runs
@@ -151,4 +151,4 @@ def _print_table(found: "list[SegmentSurvey]") -> None:
 
 
 def _moment(seconds: float | None) -> str:
-    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return "" if seconds is None else moments.local(seconds)

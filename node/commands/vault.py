@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import click
 
+from node import moments
 from node.options import config_option
 
 if TYPE_CHECKING:  # loaded only when a command runs
@@ -255,9 +256,7 @@ def _shown(value: str) -> str:
 
 
 def _cells(entry: "AuditEntry") -> tuple[str, ...]:
-    import time
-
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
+    when = moments.local(entry.at)
     facts = (entry.who, entry.action, entry.project, entry.subject, entry.purpose)
     return (str(entry.number), when, *facts)
 

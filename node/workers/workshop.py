@@ -10,9 +10,9 @@ from config.model import Settings
 from deid.profile import Profile, compile_profile
 from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
+from node.destinations import destination
 from node.vault import open_vault
 from storage.destinations.base import Destination
-from storage.destinations.table import open_destination
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
@@ -69,15 +69,7 @@ class Workshop:
 
     def destination(self, name: str) -> Destination:
         """Open a destination. Raises ConfigFault when the config no longer has it."""
-        if name not in self.settings.destinations:
-            raise ConfigFault([(f"destinations.{name}", "is owed to but not in the config")])
-        return open_destination(
-            name,
-            self.settings.destinations[name],
-            peers=self.settings.peers,
-            ae_title=self.settings.node.ae_title,
-            read_secret=secrets.read,
-        )
+        return destination(self.settings, name)
 
     def close(self) -> None:
         """Close what was opened."""
