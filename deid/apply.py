@@ -9,7 +9,6 @@ that often carries burned-in text and does not say NO passes with a remark in it
 clean-visual-features faces stay.
 """
 
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +25,7 @@ from deid import (
     selfcheck,
 )
 from deid.account import Original
+from deid.broken import broke_off
 from deid.container import Chunk, Opened, close_part10, open_part10
 from deid.level import ascii_value
 from deid.parse import PIXELS, Element, name
@@ -73,10 +73,7 @@ def deidentify(part10: bytes | memoryview, profile: Profile) -> Deidentified:
     except DeidFault:
         raise
     except Exception as fault:  # noqa: BLE001  (fail closed: whatever broke, nothing may leave)
-        place = traceback.extract_tb(fault.__traceback__)[-1]
-        words = f"{type(fault).__name__} in {place.name}, line {place.lineno}"
-        # A library's message may quote the value that it stumbled over.
-        raise DeidFault(f"de-identification broke off ({words})") from None
+        raise DeidFault(broke_off("de-identification", fault)) from None
 
 
 def _deidentify(part10: memoryview, profile: Profile) -> Deidentified:

@@ -64,9 +64,10 @@ def deidentify_files(
     """
     for file in files:
         found: tuple[Finding, ...] = ()
-        digest = _digest(file)
+        view = _bytes(file)
+        digest = hashlib.sha256(view).hexdigest()
         try:
-            view = _bytes(file)
+            _require_content(view)
             found = findings_of(view, "record")
             clean = deidentify(view, profile)
             if keep:
@@ -81,17 +82,17 @@ def deidentify_files(
         yield Outcome(digest, time.time(), account, named(clean), receipt)
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def _bytes(file: Path) -> memoryview:
     """Map a file into memory, so that pixel data is never read into it whole."""
     with file.open("rb") as opened:
-        if os.fstat(opened.fileno()).st_size == 0:
-            raise DeidFault("the file is empty")
+        if os.fstat(opened.fileno()).st_size == 0:  # nothing can be mapped
+            return memoryview(b"")
         return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _require_content(view: memoryview) -> None:
+    if not view:
+        raise DeidFault("the file is empty")
 
 
 def _quarantine(file: Path, folder: Path, reason: str) -> None:

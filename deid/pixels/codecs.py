@@ -135,6 +135,7 @@ def _guarded(step: Callable[..., Any], verb: str, *arguments: object, image: Ima
         syntax = UID(image.syntax).name
         kind = type(fault).__name__
         words = f"a frame in {syntax} cannot be {verb}: the codec refuses it ({kind})"
+        # So pydicom says that a decoder's or an encoder's library is not installed.
         missing = isinstance(fault, ImportError | NotImplementedError) or "missing" in str(fault)
         hint = "; pip install 'penumbra-node[ocr]'" if missing else ""
         raise NotClean(words + hint) from None

@@ -141,6 +141,7 @@ def _palette(
             warnings.simplefilter("ignore")  # odd lengths are common, and padded by pydicom
             colours = apply_color_lut(indices, dataset)
     except (AttributeError, IndexError, TypeError, ValueError, NotImplementedError):
+        # An attribute that is not there, a value of another shape, a table that pydicom refuses.
         raise NotClean("the palette cannot be read, and the pixels not be looked at") from None
     widest = max(int(colours.max()), 1)
     scaled = colours if widest < 256 else colours >> (widest.bit_length() - 8)

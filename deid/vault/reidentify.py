@@ -10,12 +10,12 @@ one UID of our making without an original, refuse the whole object.
 """
 
 import re
-import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from deid import encode, markers, parse, text
+from deid.broken import broke_off
 from deid.container import Chunk, Opened, close_part10, open_part10
 from deid.identity import uid_values
 from deid.level import ascii_value
@@ -84,10 +84,7 @@ def reidentify(part10: bytes | memoryview, way_back: WayBack) -> Reidentified:
     except Fault:
         raise
     except Exception as fault:  # noqa: BLE001  (fail closed: whatever broke, nothing may leave)
-        place = traceback.extract_tb(fault.__traceback__)[-1]
-        words = f"{type(fault).__name__} in {place.name}, line {place.lineno}"
-        # A library's message may quote the value that it stumbled over.
-        raise DeidFault(f"re-identification broke off ({words})") from None
+        raise DeidFault(broke_off("re-identification", fault)) from None
 
 
 def _reidentify(part10: memoryview, way_back: WayBack) -> Reidentified:

@@ -67,10 +67,10 @@ def read(reader: SpoolReader, record: Record) -> Arrived:
         instance = reader.identify(record)
     except Fault as fault:
         return Arrived(Instance(record.arrival, record.location, UNREAD), fault=fault)
-    return read_head(reader, instance)
+    return _read_head(reader, instance)
 
 
-def read_head(reader: SpoolReader, instance: Instance) -> Arrived:
+def _read_head(reader: SpoolReader, instance: Instance) -> Arrived:
     """Read what an object's head says of it."""
     try:
         found = _texts(reader, instance)
