@@ -18,7 +18,6 @@ from dicom.errors import Busy, Refused, Unreachable
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
-STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 MAX_PDU_BYTES: Final = 131_072
 _CONNECT_S: Final = 10.0
 

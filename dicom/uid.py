@@ -7,6 +7,9 @@ from typing import Final
 IMPLEMENTATION_CLASS_UID: Final = "2.25.189945317771709954661285899160583886006"
 """Penumbra's own, written into file meta and associations; a fixed UUID-derived UID."""
 IMPLEMENTATION_VERSION_NAME: Final = "PENUMBRA_0_1"
+PATIENT_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.1.1"
+STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+"""The information models of C-FIND (PS3.4 C.6)."""
 STANDARD_ROOT: Final = "1.2.840.10008."
 """UIDs under this root are registered by the standard and name no person or study."""
 

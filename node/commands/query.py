@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from dicom.uid import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 from node.options import host_port
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-MODELS: Final = {
-    "patient": "1.2.840.10008.5.1.4.1.2.1.1",
-    "study": "1.2.840.10008.5.1.4.1.2.2.1",
-}
+MODELS: Final = {"patient": PATIENT_ROOT_FIND, "study": STUDY_ROOT_FIND}
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "PATIENT": ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     "STUDY": (

@@ -14,6 +14,7 @@ from config.model import Permission, Settings
 from dicom import query, status
 from dicom.errors import CannotUnderstand, Fault, NotAuthorised, OutOfResources
 from dicom.query import BadIdentifier, Query, Root
+from dicom.uid import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 from node.admission import may
 from node.services.table import Handler
 
@@ -21,8 +22,8 @@ Response = tuple[int | Dataset, Dataset | None]
 """A status, by itself or with its error comment, and the identifier of a pending one."""
 
 MODELS: Final[Mapping[str, Root]] = {
-    "1.2.840.10008.5.1.4.1.2.1.1": Root.PATIENT,
-    "1.2.840.10008.5.1.4.1.2.2.1": Root.STUDY,
+    PATIENT_ROOT_FIND: Root.PATIENT,
+    STUDY_ROOT_FIND: Root.STUDY,
 }
 """The information models by their SOP Class UID (PS3.4 C.6)."""
 MAX_MATCHES: Final = 100_000

@@ -11,6 +11,7 @@ from dicom import scu
 from dicom.entity import SeriesKey
 from dicom.errors import Refused
 from dicom.store_scu import RemoteAe, StoreScu
+from dicom.uid import STUDY_ROOT_FIND
 from dicom.wire import AssociationLost
 from storage.destinations.base import Delivered, Outgoing, Proof, Receipt
 
@@ -84,10 +85,10 @@ class DicomPeer:
         peer, held = self._peer, dict[SeriesKey, set[str]]()
         with scu.associate(
             peer.host, peer.port, called_ae=peer.called_ae, calling_ae=peer.calling_ae,
-            contexts=scu.proposing(scu.STUDY_ROOT_FIND), timeout_s=peer.timeout_s,
+            contexts=scu.proposing(STUDY_ROOT_FIND), timeout_s=peer.timeout_s,
         ) as association:  # fmt: skip
             for series in {each.series for each in delivered if each.series}:
-                found = scu.find(association, _instances_of(series), scu.STUDY_ROOT_FIND)
+                found = scu.find(association, _instances_of(series), STUDY_ROOT_FIND)
                 held[series] = {str(match.get("SOPInstanceUID", "")) for match in found}
         for each in delivered:
             yield _listed(each, held)
