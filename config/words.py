@@ -19,7 +19,6 @@ _PATTERNS: Final = {
     r"^(s3|gs|az|file)://": "must begin with s3://, gs://, az:// or file://",
     r"^mqtts?://": "must begin with mqtt:// or mqtts://",
 }
-_FORM: Final = "has not the form that is asked for"
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "missing": lambda _: "is missing",
     "int_type": lambda _: "must be a whole number",

@@ -34,8 +34,6 @@ TRANSFER_SYNTAXES: Final[tuple[str, ...]] = tuple(
 """Every transfer syntax of PS3.6 Table A-1, retired ones too: what is not decoded
 needs no codec."""
 
-UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
-
 
 def storage_contexts(private_sop_classes: Iterable[str] = ()) -> list[PresentationContext]:
     """List what the node accepts: every storage SOP class, and private ones, in every syntax.
