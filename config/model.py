@@ -5,58 +5,16 @@ run reports every fault of a file. Settings are frozen: a change is a new object
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field
 
+from config.destinations import Destination
+from config.profiles import Profile, Vault
+from config.rule import Rule
+from config.shapes import Names, Port, Seconds, Secret, Table
 
-class Table(BaseModel):
-    """A TOML table: frozen, and strict about names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
 Permission = Literal["store", "find", "move", "get", "commit"]
-Option = Literal[
-    "retain-uids",
-    "retain-safe-private",
-    "retain-device",
-    "retain-institution",
-    "retain-patient-characteristics",
-    "full-dates",
-    "modified-dates",
-    "clean-descriptors",
-    "clean-structured-content",
-    "clean-graphics",
-    "clean-pixel-data",
-    "clean-visual-features",
-]
-"""The options of PS3.15 E.3, in the order of Table E.1-1's columns."""
-
-
-def _listed(value: object) -> object:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""A list of names; a single one needs no brackets."""
-
-
-class Secret(Table):
-    """Where a secret is read from; the config file itself never holds one."""
-
-    env: str | None = None
-    file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.env is None) == (self.file is None):
-            raise ValueError('a secret is either { env = "NAME" } or { file = "path" }')
-        return self
 
 
 class Node(Table):
@@ -147,76 +105,6 @@ class Peer(Table):
     max_associations: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
-class FolderDestination(Table):
-    """A folder that receives Part 10 files."""
-
-    kind: Literal["folder"]
-    path: Path
-
-
-class ObjectStoreDestination(Table):
-    """A bucket prefix on S3, Google Cloud Storage, Azure, or a file URL."""
-
-    kind: Literal["object-store"]
-    url: Annotated[str, Field(pattern=r"^(s3|gs|az|file)://")]
-    endpoint: str | None = None
-    region: str | None = None
-    access_key: Secret | None = None
-    secret_key: Secret | None = None
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-
-
-class DicomDestination(Table):
-    """A peer that receives by C-STORE."""
-
-    kind: Literal["dicom"]
-    peer: str
-    timeout_s: Seconds = 30
-
-
-Destination = Annotated[
-    FolderDestination | ObjectStoreDestination | DicomDestination, Field(discriminator="kind")
-]
-
-
-class ProfileException(Table):
-    """One attribute that a site treats otherwise than its profile does, and why."""
-
-    tag: str
-    """A keyword, or a tag as "0010,1010"."""
-    action: Literal["remove", "empty", "dummy", "keep", "clean", "uid", "pseudonym", "refuse"]
-    reason: Annotated[str, Field(min_length=1)]
-
-
-class Profile(Table):
-    """A de-identification profile: a base, PS3.15 options by name, and its pseudonym key."""
-
-    base: Literal["basic", "research", "trial", "teaching"] = "basic"
-    options: tuple[Option, ...] = ()
-    """Beside those that the base turns on."""
-    without: tuple[Option, ...] = ()
-    """Options of the base to turn off."""
-    key: Secret
-    project: str = ""
-    """Pseudonyms of two projects differ, also under one key."""
-    exceptions: tuple[ProfileException, ...] = ()
-    vocabulary: Path | None = None
-    """Words, one a line, that cleaned text may keep beside the usual ones."""
-    device_rules: Path | None = None
-    """Where devices burn text into pixels."""
-    documents: Literal["refuse", "replace"] = "refuse"
-    """What becomes of encapsulated documents, which nobody can look into."""
-    reversible: bool = False
-    """Whether the vault keeps the way back."""
-
-
-class Vault(Table):
-    """The key of the vault, in which reversible profiles keep the way back."""
-
-    key: Secret
-    old_keys: tuple[Secret, ...] = ()
-
-
 class Model(Table):
     """A model on Triton servers, and what a Series must be for it.
 
@@ -230,29 +118,6 @@ class Model(Table):
     timeout_s: Seconds = 60
     min_slices: Annotated[int, Field(ge=1)] | None = None
     max_spacing_mm: Annotated[float, Field(gt=0)] | None = None
-
-
-class Rule(Table):
-    """What happens to a Series once it is complete."""
-
-    name: str
-    when: dict[str, Any] = Field(default_factory=dict)
-    """Conditions by keyword; config/conditions.py reads what stands beside each."""
-    expr: str | None = None
-    """A condition in CEL that must hold beside `when`."""
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Rules with more of it are asked first; among equals, as they stand in the file."""
-    stop: bool = False
-    """Whether no further rule is asked once this one matches."""
-    profile: str | None = None
-    reidentify: str | None = None
-    """A reversible profile under which its objects were de-identified: they get their identity
-    back."""
-    validation: Literal["off", "record", "hold"] = "record"
-    """Whether objects are checked before they leave, and what a fault does to them."""
-    send: tuple[str, ...] = ()
-    infer: tuple[str, ...] = ()
-    results_to: tuple[str, ...] = ()
 
 
 class Mqtt(Table):

@@ -11,7 +11,7 @@ from pydicom.datadict import keyword_dict, tag_for_keyword
 
 from config import secrets
 from config.files import Place
-from config.model import Secret
+from config.shapes import Secret
 from config.tables import Found, Tables, at, is_file, listed_tables, named_tables, table
 from config.words import suggestion, unknown
 

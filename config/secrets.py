@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from config.model import Secret
+from config.shapes import Secret
 from dicom.errors import ConfigFault
 
 _OTHERS: Final = stat.S_IRWXO

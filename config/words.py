@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.files import Place
-from config.model import Secret
+from config.shapes import Secret
 
 _SECRET: Final = (
     "a secret is never written here but named:"  # noqa: S105  (words about secrets)

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydicom.datadict import tag_for_keyword
 
-import config.model
+import config.profiles
 from deid import markers
 from deid.bases import NEVER, WORDS, Action
 from deid.parse import PIXELS
@@ -25,7 +25,7 @@ Problem = tuple[str, str]
 
 
 def read(
-    listed: Sequence[config.model.ProfileException], path: str
+    listed: Sequence[config.profiles.ProfileException], path: str
 ) -> tuple[tuple[SiteException, ...], list[Problem]]:
     """Read exceptions as the config writes them; problems come back with their paths.
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_description, dictionary_has_tag
 
-import config.model
+import config.profiles
 from deid.bases import Action
 from deid.options import DESCRIPTORS, FULL_DATES, MODIFIED_DATES, OPTIONS, RETAIN_UIDS
 from deid.parse import name
@@ -139,7 +139,7 @@ def _leading(letters: str) -> Action:
 
 
 def head(
-    title: str, rules: Rules, settings: config.model.Profile, digest: str
+    title: str, rules: Rules, settings: config.profiles.Profile, digest: str
 ) -> Mapping[str, object]:
     """Say what stands above the attributes: base, options with their reasons, settings."""
     return {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import config.model
+import config.profiles
 from deid import dates, exceptions, options, private, vocabulary
 from deid.bases import Action, Base, read_base
 from deid.identity import Stays
@@ -84,7 +84,7 @@ class Profile:
 
 
 def _rules(
-    settings: config.model.Profile, path: str, type_of: TypeOf
+    settings: config.profiles.Profile, path: str, type_of: TypeOf
 ) -> tuple[Rules, list[tuple[str, str]]]:
     """Lay a profile's settings over its base; problems come back with their paths."""
     base = read_base(settings.base)
@@ -97,7 +97,7 @@ def _rules(
     return build(base, chosen, read, type_of), found + wrong
 
 
-def _digest(rules: Rules, settings: config.model.Profile, extra: dict[str, str]) -> str:
+def _digest(rules: Rules, settings: config.profiles.Profile, extra: dict[str, str]) -> str:
     decisions = {
         f"{tag:08x}": f"{each.action.value} {each.codes} {each.option}"
         for tag, each in rules.decisions.items()
@@ -142,7 +142,7 @@ def _pixels(
 
 
 def compile_profile(
-    name: str, settings: config.model.Profile, key: bytes, *, type_of: TypeOf = type_of
+    name: str, settings: config.profiles.Profile, key: bytes, *, type_of: TypeOf = type_of
 ) -> Profile:
     """Compile the profile `[profiles.NAME]` with its secret, as it was read.
 
@@ -171,7 +171,7 @@ def compile_profile(
     )
 
 
-def rules_and_digest(name: str, settings: config.model.Profile) -> tuple[Rules, str]:
+def rules_and_digest(name: str, settings: config.profiles.Profile) -> tuple[Rules, str]:
     """Compile a profile without its key, for showing it. Raises ConfigFault as above."""
     compiled = _compile(f"profiles.{name}", settings, type_of)
     if compiled.problems:
@@ -189,7 +189,7 @@ class _Compiled:
     problems: tuple[tuple[str, str], ...]
 
 
-def _compile(path: str, settings: config.model.Profile, type_of: TypeOf) -> _Compiled:
+def _compile(path: str, settings: config.profiles.Profile, type_of: TypeOf) -> _Compiled:
     rules, found = _rules(settings, path, type_of)
     words, wrong = _vocabulary(settings.vocabulary, path)
     pixels, broken = _pixels(rules, settings.device_rules, path)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from config.model import DicomDestination, Settings
+from config.destinations import DicomDestination
+from config.model import Settings
 from dicom import message, pdu, scu
 from dicom.matching import MAX_PATTERNS
 from node.acceptor import ACSE_TIMEOUT_S

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from config import secrets
-from config.model import Node, Secret
+from config.model import Node
+from config.shapes import Secret
 from deid.pseudonym import read_key
 from dicom.errors import ConfigFault
 from storage.spool.sealing import SpoolKey, SpoolKeys

@@ -1,7 +1,8 @@
 """Open the vault that the config file names, with its keys, and say who asks it."""
 
 from config import secrets
-from config.model import Secret, Settings
+from config.model import Settings
+from config.shapes import Secret
 from deid.pseudonym import read_key
 from deid.vault.audit import LONGEST_PURPOSE, Asker
 from deid.vault.sealing import VaultKey, VaultKeys

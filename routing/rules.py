@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from config import conditions, model
+import config.rule
+from config import conditions
 from config.conditions import Attributes, Condition, Undecided
 from config.expressions import Expression, compile_expression
 
@@ -77,7 +78,7 @@ def asked_of_heads(rules: Iterable[Rule]) -> frozenset[str]:
     return frozenset(asked - ROUTE_KEYS)
 
 
-def compile_rules(rules: Iterable[model.Rule]) -> list[Rule]:
+def compile_rules(rules: Iterable[config.rule.Rule]) -> list[Rule]:
     """Compile the [[rules]] of a config file, and put them in the order in which they are asked.
 
     Those of a valid file compile: config.load finds what is wrong with the others.

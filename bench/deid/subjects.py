@@ -41,7 +41,8 @@ def plain() -> Way:
 
 def penumbra(base: str) -> Way:
     """Apply a profile of ours, with self-check."""
-    from config.model import Profile, Secret
+    from config.profiles import Profile
+    from config.shapes import Secret
     from deid.apply import deidentify
     from deid.profile import compile_profile
 

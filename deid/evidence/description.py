@@ -2,7 +2,7 @@
 
 from typing import Final
 
-import config.model
+import config.profiles
 from deid.parse import name
 from deid.profile import Profile
 from deid.table import table
@@ -10,7 +10,7 @@ from deid.table import table
 _COPIED: Final = ("base", "project", "documents", "reversible")
 
 
-def describe(profile: Profile, settings: config.model.Profile) -> dict[str, object]:
+def describe(profile: Profile, settings: config.profiles.Profile) -> dict[str, object]:
     """Describe a compiled profile and the settings that it was made from; keys stay out.
 
     The words of a site's vocabulary stay out as well: the digest covers them.

@@ -65,8 +65,8 @@ def command(
     from rich.console import Console
     from rich.progress import track
 
+    from config.destinations import FolderDestination
     from config.load import load
-    from config.model import FolderDestination
     from node.deid_files import deidentify_files, find
     from storage.destinations.folder import Folder
 

@@ -51,8 +51,8 @@ def command(
     from contextlib import closing
 
     from config import secrets
+    from config.destinations import ObjectStoreDestination
     from config.load import load
-    from config.model import ObjectStoreDestination
     from node import person
     from storage.destinations.object_store import ObjectStore
     from storage.ledger.events import NewEvent

@@ -8,7 +8,7 @@ import click
 from node.options import config_option
 
 if TYPE_CHECKING:
-    from config.model import Profile as ProfileSettings
+    from config.profiles import Profile as ProfileSettings
 
 
 @click.group()
@@ -125,7 +125,8 @@ def find(name: str, config_file: Path) -> "tuple[ProfileSettings, str]":
     Raises ConfigFault when there is none of this name.
     """
     from config.load import load
-    from config.model import Profile, Secret
+    from config.profiles import Profile
+    from config.shapes import Secret
     from deid.bases import names
     from dicom.errors import ConfigFault
 

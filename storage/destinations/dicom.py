@@ -6,7 +6,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from config.model import DicomDestination, Peer
+from config.destinations import DicomDestination
+from config.model import Peer
 from dicom import scu
 from dicom.entity import SeriesKey
 from dicom.errors import Refused

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from config.model import FolderDestination
+from config.destinations import FolderDestination
 from dicom.errors import Busy, Refused, Unreachable
 from storage.destinations.base import Delivered, Outgoing, Proof, Receipt, compared
 from storage.keys import conflict_key, object_key

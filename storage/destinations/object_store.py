@@ -20,7 +20,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
-from config.model import ObjectStoreDestination, Secret
+from config.destinations import ObjectStoreDestination
+from config.shapes import Secret
 from dicom.errors import Busy, DeliveryFault, Refused, Unreachable
 from storage.destinations.base import Delivered, Outgoing, Proof, Receipt, compared
 from storage.keys import conflict_key, object_key

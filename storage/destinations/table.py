@@ -2,16 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from config.model import (
-    Destination as Settings,
-)
-from config.model import (
-    DicomDestination,
-    FolderDestination,
-    ObjectStoreDestination,
-    Peer,
-    Secret,
-)
+from config.destinations import Destination as Settings
+from config.destinations import DicomDestination, FolderDestination, ObjectStoreDestination
+from config.model import Peer
+from config.shapes import Secret
 from dicom.errors import ConfigFault
 from storage.destinations.base import Destination
 from storage.destinations.dicom import DicomPeer

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from config import model
+from config import destinations, model, profiles, rule
 from config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +21,11 @@ WHOLE = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
 SECTIONS = {
     "[node]": model.Node, "[tls]": model.Tls, "[http]": model.Http, "[settle]": model.Settle,
     "[jobs]": model.Jobs, "[log]": model.Log,
-    "[peers.TITLE]": model.Peer, "[profiles.NAME]": model.Profile,
-    "[[profiles.NAME.exceptions]]": model.ProfileException, "[vault]": model.Vault,
-    "[models.NAME]": model.Model, "[[rules]]": model.Rule, "[mqtt]": model.Mqtt,
+    "[peers.TITLE]": model.Peer, "[profiles.NAME]": profiles.Profile,
+    "[[profiles.NAME.exceptions]]": profiles.ProfileException, "[vault]": profiles.Vault,
+    "[models.NAME]": model.Model, "[[rules]]": rule.Rule, "[mqtt]": model.Mqtt,
 }  # fmt: skip
-KINDS = get_args(get_args(model.Destination)[0])
+KINDS = get_args(get_args(destinations.Destination)[0])
 
 
 def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
@@ -33,13 +33,17 @@ def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     whole = tomllib.loads(WHOLE)
     for name in ("node", "tls", "http", "settle", "jobs", "log", "mqtt", "vault"):
         yield SECTIONS[f"[{name}]"], whole[name]
-    for name, kind in (("peers", model.Peer), ("profiles", model.Profile), ("models", model.Model)):
+    for name, kind in (
+        ("peers", model.Peer),
+        ("profiles", profiles.Profile),
+        ("models", model.Model),
+    ):
         yield kind, next(iter(whole[name].values()))
     for kind in KINDS:
         (tag,) = get_args(kind.model_fields["kind"].annotation)
         yield kind, next(each for each in whole["destinations"].values() if each["kind"] == tag)
-    yield model.ProfileException, whole["profiles"]["research"]["exceptions"][0]
-    yield model.Rule, {**whole["rules"][1], **whole["rules"][0]}
+    yield profiles.ProfileException, whole["profiles"]["research"]["exceptions"][0]
+    yield rule.Rule, {**whole["rules"][1], **whole["rules"][0]}
 
 
 TABLES = [pytest.param(*pair, id=pair[0].__name__) for pair in _tables()]
@@ -71,7 +75,7 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
 
 def test_the_rules_of_the_page_load(tmp_path):
     """Who copies a rule from docs/configuration.md has a rule, given what it names."""
-    rules = re.findall(r"```toml\n(.*?)```", _section(model.Rule), re.DOTALL)
+    rules = re.findall(r"```toml\n(.*?)```", _section(rule.Rule), re.DOTALL)
     assert len(rules) >= 2
     (tmp_path / "research.key").write_bytes(bytes(range(32)))
     (tmp_path / "research.key").chmod(0o600)

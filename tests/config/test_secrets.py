@@ -6,7 +6,7 @@ import pytest
 
 from config import secrets
 from config.load import load
-from config.model import Secret
+from config.shapes import Secret
 from dicom.errors import ConfigFault
 
 VALUE = "hunter2-do-not-tell"

@@ -9,8 +9,8 @@ from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from config.model import Profile as ProfileSettings
-from config.model import Secret
+from config.profiles import Profile as ProfileSettings
+from config.shapes import Secret
 from deid.apply import deidentify
 from deid.profile import Profile, compile_profile
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from pydicom.dataset import Dataset
 
-from config.model import FolderDestination
+from config.destinations import FolderDestination
 from deid.apply import deidentify
 from deid.pseudonym import read_key
 from dicom.errors import ConfigFault, DeidFault

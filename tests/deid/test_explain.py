@@ -5,8 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from config.model import Profile as ProfileSettings
-from config.model import Secret
+from config.profiles import Profile as ProfileSettings
+from config.shapes import Secret
 from deid import explain
 from deid.bases import names, read_base
 from deid.options import OPTIONS

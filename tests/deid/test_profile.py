@@ -8,8 +8,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from config.model import Profile as ProfileSettings
-from config.model import Secret
+from config.profiles import Profile as ProfileSettings
+from config.shapes import Secret
 from deid import encode, parse
 from deid.apply import deidentify
 from deid.profile import Action, compile_profile, read_base

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom.data import get_testdata_file
 
-from config.model import Profile, Secret
+from config.profiles import Profile
+from config.shapes import Secret
 from deid.apply import deidentify
 from deid.evidence.description import describe
 from deid.evidence.signature import KEY_FILE

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from config.load import load
-from config.model import Node, Secret
+from config.model import Node
+from config.shapes import Secret
 from dicom.entity import Arrival
 from dicom.errors import ConfigFault
 from node.assemble import assemble

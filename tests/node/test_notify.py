@@ -12,7 +12,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from config.model import Mqtt, Secret
+from config.model import Mqtt
+from config.shapes import Secret
 from examples.peers import mosquitto, process
 from node import notify
 from node.notify import Notifier

@@ -125,7 +125,8 @@ def test_moments_are_utc():
 
 def test_a_compiled_profile_is_described(profile):
     """A profile is described by its rules and reasons, without its key."""
-    from config.model import Profile, ProfileException, Secret
+    from config.profiles import Profile, ProfileException
+    from config.shapes import Secret
 
     settings = Profile(
         key=Secret(env="SECRET_NAME"),

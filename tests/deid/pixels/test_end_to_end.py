@@ -20,8 +20,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from config.model import Profile as Settings
-from config.model import Secret
+from config.profiles import Profile as Settings
+from config.shapes import Secret
 from deid.apply import deidentify
 from deid.profile import compile_profile
 from deid.scan import pixels as scan

@@ -12,8 +12,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from config.model import Profile as ProfileSettings
-from config.model import Secret
+from config.profiles import Profile as ProfileSettings
+from config.shapes import Secret
 from deid.apply import deidentify
 from deid.profile import compile_profile
 from deid.vault.audit import Asker

@@ -15,13 +15,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from config.model import (
-    DicomDestination,
-    FolderDestination,
-    ObjectStoreDestination,
-    Peer,
-    Secret,
-)
+from config.destinations import DicomDestination, FolderDestination, ObjectStoreDestination
+from config.model import Peer
+from config.shapes import Secret
 from dicom.meta import read_meta
 from dicom.uid import derive
 from examples.peers import folder_pacs, orthanc, seaweed

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.config import disable_value_validation
 from pydicom.encaps import generate_frames
 
-from config.model import ObjectStoreDestination
+from config.destinations import ObjectStoreDestination
 from dicom.entity import SeriesKey
 from dicom.errors import Unreachable
 from dicom.store_scu import encoded_dataset

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from config.model import DicomDestination, Peer
+from config.destinations import DicomDestination
+from config.model import Peer
 from dicom.errors import Busy, ConfigFault, Refused, Unreachable
 from examples.peers import folder_pacs
 

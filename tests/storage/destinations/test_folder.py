@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from config.model import FolderDestination
+from config.destinations import FolderDestination
 from dicom.errors import Busy, Refused, Unreachable
 
 

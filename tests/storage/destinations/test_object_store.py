@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from config.model import ObjectStoreDestination, Secret
+from config.destinations import ObjectStoreDestination
+from config.shapes import Secret
 from dicom.errors import Busy, Refused, Unreachable
 from storage.destinations import object_store
 from storage.destinations.object_store import ONE_PUT_BYTES, ObjectStore

@@ -1,0 +1,30 @@
+"""The shape of the [[rules]] tables."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from config.shapes import Table
+
+
+class Rule(Table):
+    """What happens to a Series once it is complete."""
+
+    name: str
+    when: dict[str, Any] = Field(default_factory=dict)
+    """Conditions by keyword; config/conditions.py reads what stands beside each."""
+    expr: str | None = None
+    """A condition in CEL that must hold beside `when`."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Rules with more of it are asked first; among equals, as they stand in the file."""
+    stop: bool = False
+    """Whether no further rule is asked once this one matches."""
+    profile: str | None = None
+    reidentify: str | None = None
+    """A reversible profile under which its objects were de-identified: they get their identity
+    back."""
+    validation: Literal["off", "record", "hold"] = "record"
+    """Whether objects are checked before they leave, and what a fault does to them."""
+    send: tuple[str, ...] = ()
+    infer: tuple[str, ...] = ()
+    results_to: tuple[str, ...] = ()

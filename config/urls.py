@@ -1,0 +1,22 @@
+"""Take the URLs of a config file apart, and say what must not stand in one."""
+
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+
+def plain_words(url: SplitResult) -> str:
+    if "@" in url.netloc:
+        return "holds a user or a password; these are keys of their own"
+    return "must not have ? or #" if url.query or url.fragment else ""
+
+
+def split(text: Any) -> SplitResult | None:
+    """Take a URL apart: None for what is no text, all empty for what is no URL."""
+    if not isinstance(text, str):
+        return None
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return url
