@@ -5,6 +5,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def plain_words(url: SplitResult) -> str:
+    """Say what a URL holds that has no place in it; "" for nothing."""
     if "@" in url.netloc:
         return "holds a user or a password; these are keys of their own"
     return "must not have ? or #" if url.query or url.fragment else ""

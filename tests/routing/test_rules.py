@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.rule import Rule
+import config.rule
 from dicom.entity import Origin, SeriesKey
 from routing.explain import Verdict, explain
 from routing.job import Kind, NewJob
@@ -113,7 +113,9 @@ def names(rules: Iterable[Rule]) -> str:
 
 
 def toml_rules(*rules: dict[str, Any]) -> list[Rule]:
-    return compile_rules(Rule.model_validate({"send": ("x",), **rule}) for rule in rules)
+    return compile_rules(
+        config.rule.Rule.model_validate({"send": ("x",), **rule}) for rule in rules
+    )
 
 
 def test_rules_are_asked_by_priority_then_as_they_stand():
