@@ -8,6 +8,8 @@ class Origin(StrEnum):
     """Where an Instance came from; decides which rules may touch it."""
 
     DIMSE = "dimse"
+    FOLDER = "folder"
+    BUCKET = "bucket"
     AI = "ai"
 
 
@@ -37,6 +39,8 @@ class Location:
     segment: str
     offset: int
     length: int
+    node: str = ""
+    """Whose spool, where several nodes share a ledger; "" for the spool at hand."""
 
 
 @dataclass(frozen=True, slots=True)

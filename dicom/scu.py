@@ -2,15 +2,17 @@
 
 import contextlib
 import socket
+import ssl
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from ssl import SSLContext
+from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicom import status, wire
@@ -33,37 +35,40 @@ _REJECTIONS: Final[Mapping[tuple[int | None, int | None], str]] = {
 }
 """PS3.8 Table 9-21, by (source, reason), with the fix where there is one."""
 
-_REFUSALS: Final[Mapping[int, str]] = {
-    status.SOP_CLASS_NOT_SUPPORTED: "SOP class not supported",
-    status.NOT_AUTHORISED: "not authorised",
-    status.INVALID_SOP_INSTANCE: "invalid SOP instance",
-    status.PROCESSING_FAILURE: "processing failure",
-    status.DOES_NOT_MATCH: "data set does not match SOP class",
-    status.CANNOT_UNDERSTAND: "cannot understand",
-}
-"""PS3.7 C.5 and PS3.4 Table B.2-1; the last digits of 0xA9xx and 0xCxxx are the peer's own."""
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How to call a peer under TLS (PS3.15 B.9 to B.13)."""
+
+    context: ssl.SSLContext
+    server_name: str
+    """The name that the peer's certificate must carry."""
 
 
 class _Connection(AssociationSocket):
-    """A socket that is closed even where it never was connected."""
+    """A socket that is closed even where it never was connected, and says why that was."""
+
+    fault: BaseException | None = None
 
     def _shutdown_socket(self) -> None:
-        connection = self.socket
+        connection, self.fault = self.socket, sys.exception() or self.fault
         super()._shutdown_socket()
         if connection is not None:
             connection.close()
 
 
 class _Entity(ApplicationEntity):
+    connection: _Connection | None = None
+
     def _create_socket(
         self,
         assoc: Association,
         address: AddressInformation,
-        tls_args: tuple[SSLContext, str] | None,
+        tls_args: tuple[ssl.SSLContext, str] | None,
     ) -> AssociationSocket:
-        connection = _Connection(assoc, address=address)
-        connection.tls_args = tls_args
-        return connection
+        self.connection = _Connection(assoc, address=address)
+        self.connection.tls_args = tls_args
+        return self.connection
 
 
 class Rejected(Refused):
@@ -83,12 +88,17 @@ def associate(
     calling_ae: str,
     contexts: Sequence[PresentationContext],
     timeout_s: float = 30.0,
+    tls: Encryption | None = None,
+    provides: Sequence[str] = (),
+    handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Iterator[Association]:
     """Open an association, and release it when the block ends (abort it when it ends badly).
 
+    `provides` names SOP classes of which we, the caller, are the SCP (PS3.7 D.3.3.4), `handlers`
+    what answers the peer's own requests.
     `timeout_s` bounds every wait for the peer. Raises Unreachable when nobody answers or the
-    peer aborts, Busy when it rejects for the moment, Rejected when it rejects for good,
-    NothingAccepted when it wants nothing of what is proposed.
+    peer aborts, Busy when it rejects for the moment, Rejected when it rejects for good or its
+    certificate is not to be trusted, NothingAccepted when it wants nothing of what is proposed.
     """
     entity = _Entity(calling_ae)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -102,14 +112,16 @@ def associate(
     try:
         association = entity.associate(
             host, port, ae_title=called_ae, max_pdu=MAX_PDU_BYTES,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [timeout_s, connections])],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [timeout_s, connections]), *handlers],
+            ext_neg=[build_role(each, scp_role=True) for each in provides],
+            tls_args=None if tls is None else (tls.context, tls.server_name),
         )  # fmt: skip
     except OSError as fault:  # the name is not known
         raise Unreachable(f"{where}: {fault.strerror or 'no such host'}") from fault
     if not association.is_established:
         _end(association, connections)
         if not connections:
-            raise Unreachable(f"nobody answers at {where}")
+            raise _not_connected(entity.connection, where)
         raise _not_established(association, where)
     try:
         yield association
@@ -133,6 +145,18 @@ def _end(association: Association, connections: Sequence[socket.socket]) -> None
     association.dul.join(_CONNECT_S)
     for connection in connections:
         connection.close()
+
+
+def _not_connected(connection: _Connection | None, where: str) -> Unreachable | Rejected:
+    fault = connection.fault if connection is not None else None
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return Rejected(
+            f"{where}: its certificate is not trusted ({fault.verify_message}): see `tls` of the"
+            " peer in the config, or have the certificate mended; nothing was sent"
+        )
+    if isinstance(fault, ssl.SSLError):
+        return Unreachable(f"{where} answers, but TLS fails ({fault.reason or 'no reason given'})")
+    return Unreachable(f"nobody answers at {where}")
 
 
 def _not_established(association: Association, where: str) -> Busy | Refused | Unreachable:
@@ -183,16 +207,3 @@ def find(association: Association, identifier: Dataset, model: str) -> Iterator[
 def verification() -> list[PresentationContext]:
     """List the contexts for C-ECHO."""
     return [build_context(VERIFICATION)]
-
-
-def judge(code: int, sop_instance_uid: str) -> int:
-    """Return a C-STORE status that means stored; raise Busy or Refused for any other.
-
-    Warnings are successes (PS3.4 B.2.3).
-    """
-    if status.is_success(code):
-        return code
-    if code & 0xFF00 == status.OUT_OF_RESOURCES:
-        raise Busy(f"{sop_instance_uid} was answered 0x{code:04X}, out of resources")
-    words = _REFUSALS.get(code) or _REFUSALS.get(code & 0xFF00) or _REFUSALS.get(code & 0xF000)
-    raise Refused(f"{sop_instance_uid} was answered 0x{code:04X}, {words or 'a failure'}")

@@ -7,6 +7,7 @@ PENDING: Final = 0xFF00
 PENDING_WITH_UNSUPPORTED_KEYS: Final = 0xFF01
 CANCELLED: Final = 0xFE00
 PROCESSING_FAILURE: Final = 0x0110
+DUPLICATE_SOP_INSTANCE: Final = 0x0111
 INVALID_SOP_INSTANCE: Final = 0x0117
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 NOT_AUTHORISED: Final = 0x0124
@@ -17,10 +18,13 @@ CANNOT_UNDERSTAND: Final = 0xC000
 
 
 def is_success(code: int) -> bool:
-    """Whether a C-STORE response says that the peer has the object, warnings included."""
+    """Whether a C-STORE response says that the object was stored, warnings included.
+
+    What a peer's answer means for an object of ours is in store_answer.py.
+    """
     return code == SUCCESS or is_warning(code)
 
 
 def is_warning(code: int) -> bool:
-    """Whether a code is a warning (PS3.7 C.3): stored, but coerced or not matching its class."""
-    return code in {0x0001, 0x0107, 0x0116} or 0xB000 <= code <= 0xBFFF
+    """Whether a code is a warning of C-STORE (PS3.4 Table B.2-1): stored, but coerced or odd."""
+    return 0xB000 <= code <= 0xBFFF

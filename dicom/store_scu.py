@@ -5,11 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
 from dicom import scu, wire
 from dicom.context import MOST_CONTEXTS, accepted, proposals
 from dicom.encoding import DEFLATED
 from dicom.errors import CannotUnderstand, Refused, Unreachable
 from dicom.meta import read_meta
+from dicom.store_answer import judge
 
 Chunk = bytes | memoryview
 _LONGEST_META: Final = 1 << 16
@@ -26,9 +30,23 @@ class RemoteAe:
     called_ae: str
     calling_ae: str
     timeout_s: float = 30.0
+    tls: scu.Encryption | None = None
 
     def __str__(self) -> str:
         return f"{self.called_ae}@{self.host}:{self.port}"
+
+    def associate(
+        self, contexts: Sequence[PresentationContext]
+    ) -> contextlib.AbstractContextManager[Association]:
+        """Open an association with it for a block; raises what scu.associate does."""
+        return scu.associate(
+            self.host, self.port, called_ae=self.called_ae, calling_ae=self.calling_ae,
+            contexts=contexts, timeout_s=self.timeout_s, tls=self.tls,
+        )  # fmt: skip
+
+
+class NotTaken(Refused):
+    """The peer does not take objects of this kind: SOP class and transfer syntax."""
 
 
 class StoreScu:
@@ -53,6 +71,22 @@ class StoreScu:
         """
         self._pairs.update(dict.fromkeys(pairs))
 
+    def choose(self, sop_class_uid: str, syntaxes: Sequence[str]) -> str:
+        """Give the first of these transfer syntaxes that the peer takes for a SOP class.
+
+        All of them are proposed together. Raises NotTaken, which names the first, where it takes
+        none, and what `store` raises where there is no association.
+        """
+        pairs = [(sop_class_uid, syntax) for syntax in syntaxes]
+        if self._open is not None and self._context_ids.get(pairs[0]) is not None:
+            return pairs[0][1]  # as for all but the first
+        self.propose(pairs)
+        for pair in pairs:
+            with contextlib.suppress(NotTaken):
+                self._context(pair)
+                return pair[1]
+        raise _not_taken(self.peer, pairs[0])
+
     def store(
         self,
         part10: Sequence[Chunk],
@@ -74,7 +108,7 @@ class StoreScu:
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
         )
-        return scu.judge(code, sop_instance_uid)
+        return judge(code, sop_instance_uid)
 
     def ask(
         self,
@@ -132,13 +166,7 @@ class StoreScu:
         peer = self.peer
         with contextlib.ExitStack() as stack:
             try:
-                association = stack.enter_context(
-                    scu.associate(
-                        peer.host, peer.port, called_ae=peer.called_ae,
-                        calling_ae=peer.calling_ae, contexts=proposals(wanted)[0],
-                        timeout_s=peer.timeout_s,
-                    )
-                )  # fmt: skip
+                association = stack.enter_context(peer.associate(proposals(wanted)[0]))
             except scu.NothingAccepted:
                 self._refused.update(wanted)
                 return
@@ -158,9 +186,9 @@ class StoreScu:
             stack.__exit__(type(fault), fault, fault.__traceback__)
 
 
-def _not_taken(peer: RemoteAe, pair: tuple[str, str]) -> Refused:
+def _not_taken(peer: RemoteAe, pair: tuple[str, str]) -> NotTaken:
     sop_class, syntax = pair
-    return Refused(f"{peer} does not accept SOP class {sop_class} in transfer syntax {syntax}")
+    return NotTaken(f"{peer} does not accept SOP class {sop_class} in transfer syntax {syntax}")
 
 
 def encoded_dataset(part10: Sequence[Chunk]) -> list[memoryview]:
@@ -168,13 +196,8 @@ def encoded_dataset(part10: Sequence[Chunk]) -> list[memoryview]:
 
     Raises Refused when there is no file meta, or no dataset behind it.
     """
-    head = b""
-    for chunk in part10:
-        head += bytes(chunk[: _LONGEST_META - len(head)])
-        if len(head) == _LONGEST_META:
-            break
     try:
-        skip = read_meta(head).dataset_offset
+        skip = read_meta(_head(part10)).dataset_offset
     except CannotUnderstand as fault:
         raise Refused(f"an object cannot be sent: {fault}") from fault
     views: list[memoryview] = []
@@ -186,3 +209,15 @@ def encoded_dataset(part10: Sequence[Chunk]) -> list[memoryview]:
     if not views:
         raise Refused("an object cannot be sent: it has no dataset")
     return views
+
+
+def _head(part10: Sequence[Chunk]) -> Chunk:
+    """Give the beginning of a file; without a copy where it lies in one piece."""
+    if len(part10) == 1 or (part10 and len(part10[0]) >= _LONGEST_META):
+        return part10[0]
+    head = b""
+    for chunk in part10:
+        head += bytes(chunk[: _LONGEST_META - len(head)])
+        if len(head) == _LONGEST_META:
+            break
+    return head

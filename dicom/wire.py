@@ -7,6 +7,7 @@ several times and sleeps between fragments. The way in is node/lane.py.
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -18,8 +19,10 @@ from pynetdicom.association import Association
 from dicom import message, pdu
 from dicom.errors import ProtocolFault, Unreachable
 
-BURST_BYTES: Final = 1 << 18
-"""PDUs are gathered to so much before they go to the kernel."""
+BURST_BYTES: Final = 1 << 20
+"""PDUs are gathered to so much before they go to the kernel,"""
+BURST_PARTS: Final = 512
+"""or to so many pieces, which is half of what one call takes (IOV_MAX)."""
 _REST_S: Final = 5.0
 
 _ENDINGS: Final = {
@@ -65,15 +68,18 @@ class Wire:
         """
         command = message.store_request(message_id, sop_class_uid, sop_instance_uid)
         try:
-            burst = bytearray(pdu.command_pdus(context_id, command, self._peer_max_bytes))
+            head: bytes = pdu.command_pdus(context_id, command, self._peer_max_bytes)
+            burst: list[bytes | memoryview] = [head]
+            size_bytes = len(head)
             for header, parts in pdu.dataset_pdus(context_id, dataset, self._peer_max_bytes):
-                burst += header
-                for part in parts:
-                    burst += part
-                if len(burst) >= BURST_BYTES:
+                burst.append(header)
+                burst += parts
+                size_bytes += len(header) + sum(map(len, parts))
+                if size_bytes >= BURST_BYTES or len(burst) >= BURST_PARTS:
                     self._send(burst)
-                    burst.clear()
-            self._send(burst)
+                    burst, size_bytes = [], 0
+            if burst:
+                self._send(burst)
             return self._answer(context_id, message_id)
         except ProtocolFault as fault:
             raise AssociationLost(f"the peer broke the protocol: {fault}") from fault
@@ -85,13 +91,23 @@ class Wire:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _send(self, data: bytearray) -> None:
+    def _send(self, burst: Sequence[bytes | memoryview]) -> None:
         try:
-            self._socket.sendall(data)
-        except BlockingIOError as fault:  # SO_SNDTIMEO passed
+            self._transmit(burst)
+        except (BlockingIOError, TimeoutError) as fault:  # SO_SNDTIMEO passed, or TLS's own
             raise Unreachable(f"the peer read nothing for {self._timeout_s:g} s") from fault
         except OSError as fault:
             raise AssociationLost("the connection broke while an object was sent") from fault
+
+    def _transmit(self, burst: Sequence[bytes | memoryview]) -> None:
+        """Give pieces to the kernel, none of them copied here."""
+        sent = self._socket.sendmsg(burst)
+        for part in burst:
+            if sent >= len(part):
+                sent -= len(part)
+                continue
+            self._socket.sendall(part[sent:])  # the call ended early, as it may
+            sent = 0
 
     def _answer(self, context_id: int, message_id: int) -> int:
         deadline_s = time.monotonic() + self._timeout_s
@@ -113,7 +129,7 @@ class Wire:
         while got < count:
             try:
                 read = self._socket.recv_into(view[got:])
-            except BlockingIOError:  # SO_RCVTIMEO passed
+            except (BlockingIOError, TimeoutError):  # SO_RCVTIMEO passed, or TLS's own
                 read = -1
             except OSError as fault:
                 raise AssociationLost(
@@ -125,6 +141,48 @@ class Wire:
             if got < count and time.monotonic() > deadline_s:
                 raise Unreachable(f"the peer did not answer for {self._timeout_s:g} s")
         return data
+
+
+class TlsWire(Wire):
+    """The same under TLS, which has its own time-outs and its own idea of what is readable."""
+
+    def __init__(
+        self, connection: socket.socket, *, peer_max_bytes: int, max_bytes: int, timeout_s: float
+    ) -> None:
+        assert isinstance(connection, ssl.SSLSocket)  # chosen by its kind
+        super().__init__(
+            connection, peer_max_bytes=peer_max_bytes, max_bytes=max_bytes, timeout_s=timeout_s
+        )
+        self._tls = connection
+
+    def is_quiet(self) -> bool:
+        """Whether the peer has said nothing: session tickets come unasked and are none of it."""
+        if not self._tls.pending() and super().is_quiet():
+            return True
+        with contextlib.suppress(OSError), self._without_waiting():
+            try:
+                self._tls.recv(1)
+            except ssl.SSLWantReadError:
+                return True
+        return False
+
+    def cut(self) -> None:
+        """Abort at once, whatever the peer does."""
+        with contextlib.suppress(OSError), self._without_waiting():
+            self._tls.send(pdu.abort(0, 0))
+        with contextlib.suppress(OSError):
+            self._tls.shutdown(socket.SHUT_RDWR)
+
+    def _transmit(self, burst: Sequence[bytes | memoryview]) -> None:
+        self._tls.sendall(b"".join(burst))
+
+    @contextlib.contextmanager
+    def _without_waiting(self) -> Iterator[None]:
+        self._tls.setblocking(False)
+        try:
+            yield
+        finally:
+            self._tls.settimeout(self._timeout_s)
 
 
 def _status(answer: message.Command, context_id: int, message_id: int) -> int:
@@ -143,6 +201,8 @@ def prepare(connection: socket.socket, timeout_s: float) -> None:
     # A quarter, so that a passed deadline is noticed soon.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout_s / 4))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(timeout_s)  # it asks the kernel again for as long as it has none
 
 
 def _timeval(seconds: float) -> bytes:
@@ -174,7 +234,8 @@ def taken(association: Association, *, max_bytes: int, timeout_s: float) -> Iter
         connection = wrapper.socket if wrapper is not None else None
         if connection is None or not resting.wait(_REST_S):
             raise AssociationLost("the association ended before anything was sent")
-        yield Wire(
+        kind = TlsWire if isinstance(connection, ssl.SSLSocket) else Wire
+        yield kind(
             connection,
             peer_max_bytes=association.acceptor.maximum_length or 0,
             max_bytes=max_bytes,

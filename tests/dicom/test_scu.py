@@ -6,7 +6,7 @@ import pytest
 from pynetdicom.presentation import build_context
 
 from dicom import scu
-from dicom.errors import Busy, Refused, Unreachable
+from dicom.errors import Busy, Unreachable
 from examples.peers.process import free_port
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -106,33 +106,3 @@ def test_a_block_that_fails_aborts(scp):
     with pytest.raises(ArithmeticError), associate(peer.port) as association:
         raise ArithmeticError
     assert association.is_aborted
-
-
-@pytest.mark.parametrize(
-    ("code", "fault", "words"),
-    [
-        (0xA700, Busy, "out of resources"),
-        (0xA7FF, Busy, "out of resources"),
-        (0xA900, Refused, "does not match"),
-        (0xA9AB, Refused, "does not match"),
-        (0xC000, Refused, "cannot understand"),
-        (0xC123, Refused, "cannot understand"),
-        (0x0110, Refused, "processing failure"),
-        (0x0117, Refused, "invalid SOP instance"),
-        (0x0122, Refused, "SOP class not supported"),
-        (0x0124, Refused, "not authorised"),
-        (0x0211, Refused, "failure"),
-        (0xFE00, Refused, "failure"),
-    ],
-)
-def test_a_failure_status_is_a_fault(code, fault, words):
-    """Each failure status of PS3.4 B.2.3 and PS3.7 C says whether to try again, and why not."""
-    with pytest.raises(fault, match=words) as told:
-        scu.judge(code, "1.2.3")
-    assert f"0x{code:04X}" in str(told.value)
-
-
-@pytest.mark.parametrize("code", [0x0000, 0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007])
-def test_a_warning_is_a_success(code):
-    """What was stored with a warning was stored."""
-    assert scu.judge(code, "1.2.3") == code
