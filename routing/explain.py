@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from config.conditions import Attributes, Undecided
-from routing.rules import Rule
+from routing.rules import Per, Rule
 
 Values = Mapping[str, tuple[str, ...]]
 """An attribute's values by keyword: a patient's data, to be shown with care."""
@@ -49,11 +49,12 @@ def explain(rules: Sequence[Rule], attributes: Attributes) -> list[Account]:
     verdicts with less. Raises Undecided where an attribute cannot be had at all.
     """
     accounts: list[Account] = []
-    stopped = False
+    stopped: set[Per] = set()
     for rule in rules:
         checks = tuple(_checks(rule, attributes))
-        verdict = Verdict.NOT_ASKED if stopped else _verdict(checks)
-        stopped |= rule.stop and verdict in {Verdict.MATCHES, Verdict.UNDECIDED}
+        verdict = Verdict.NOT_ASKED if rule.per in stopped else _verdict(checks)
+        if rule.stop and verdict in {Verdict.MATCHES, Verdict.UNDECIDED}:
+            stopped |= {Per.STUDY, rule.per}  # one per Study stops none per Series
         accounts.append(Account(rule, verdict, checks))
     return accounts
 

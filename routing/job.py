@@ -63,8 +63,24 @@ class Kind(StrEnum):
     REIDENTIFY = "reidentify"
     """Forward a result on de-identified objects with the patient's identity put back."""
     INFER = "infer"
+    COMMIT = "commit"
+    """Ask a PACS to commit itself to what it was sent."""
+    REPORT = "report"
+    """Report to a peer what came of its request for storage commitment."""
+    MANIFEST = "manifest"
+    """Write the list of what a destination holds of a Study, which has then no Series."""
+    STAGE = "stage"
+    """Put a Series where the workers of other machines can read it."""
     INTAKE = "intake"
     """An object that arrived but could not be filed: held until a person decides."""
+
+
+TARGETLESS: Final = frozenset({Kind.INTAKE})
+"""Kinds whose target is no destination and no model: nothing there can be dead, or in order."""
+OUT_OF_ORDER: Final = frozenset({Kind.COMMIT, Kind.REPORT})
+"""Kinds that wait for somebody's answer: at an ordered destination they keep no place for it."""
+CLOSED_WINDOW: Final = "closed-window"
+"""Stands where a waiting job's fault would, while its rule's hours have not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +92,16 @@ class NewJob:
     revision: int
     rule: str
     target: str
-    """A destination or a model by its name in the config; for an intake, the SOP Instance UID."""
+    """A destination or a model by its name in the config; for an intake, the SOP Instance UID; for
+    a report, the peer's AE title."""
     profile: str = ""
     """The de-identification profile under which it leaves, or is led back; "" for none."""
     digest: str = ""
-    """For an intake: which object under that UID, by its SHA-256."""
+    """For an intake: which object under that UID, by SHA-256; for a report: of which request."""
+    priority: int = 0
+    """Jobs with more of it are given out first: see `priority_of`."""
+    not_before: float = 0.0
+    """When its rule's hours begin, seconds since the epoch; 0 where it may be done at once."""
 
     @property
     def dedup_key(self) -> str:
@@ -114,3 +135,12 @@ class Job:
     words: str = ""
     created_at: float = 0.0
     updated_at: float = 0.0
+    failing_since: float | None = None
+    """When it first failed by itself; None while it has not."""
+    losses: int = 0
+    """How many workers died over it."""
+
+
+def priority_of(rule_priority: int, *, is_result: bool) -> int:
+    """Rank a job by its rule; of two of one priority, what a model made goes first."""
+    return 2 * rule_priority + is_result

@@ -13,7 +13,7 @@ from routing.explain import Verdict, explain
 from routing.job import Kind, NewJob
 from routing.plan import Settled, plan
 from routing.replay import compare
-from routing.rules import ROUTE_KEYS, Rule, asked_of_heads, choose, compile_rule, compile_rules
+from routing.rules import ROUTE_KEYS, Per, Rule, asked_of_heads, choose, compile_rule, compile_rules
 
 CT = {
     "Modality": ["CT"],
@@ -131,10 +131,17 @@ def test_rules_are_asked_by_priority_then_as_they_stand():
     assert names(choose(rules, attributes).matched) == "beadc"
 
 
-def rule(name: str, verdict: str, *, stop: bool = False, priority: int = 0) -> Rule:
+def rule(
+    name: str,
+    verdict: str,
+    *,
+    stop: bool = False,
+    priority: int = 0,
+    per: Per = Per.SERIES,
+) -> Rule:
     """Make a rule that matches, does not, or cannot be evaluated."""
     expr = {"yes": "true", "no": "false", "fails": "1 / 0 == 1"}[verdict]
-    return compile_rule(name, {}, expr=expr, stop=stop, priority=priority, send=["x"])
+    return compile_rule(name, {}, expr=expr, stop=stop, priority=priority, send=["x"], per=per)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +170,7 @@ SOME_RULES = st.lists(
         st.sampled_from(["yes", "no", "fails"]),
         stop=st.booleans(),
         priority=st.integers(-1, 1),
+        per=st.sampled_from(Per),
     ),
     max_size=6,
 )
@@ -172,14 +180,46 @@ SOME_RULES = st.lists(
 @given(SOME_RULES)
 def test_an_explanation_tells_what_was_chosen(rules: list[Rule]):
     """The verdicts that are explained are those by which jobs are made, and every time the same."""
-    found, accounts = choose(rules, attributes), explain(rules, attributes)
-    of = {verdict: [one.rule for one in accounts if one.verdict is verdict] for verdict in Verdict}
-    assert of[Verdict.MATCHES] == list(found.matched)
-    assert of[Verdict.UNDECIDED] == [failed for failed, _ in found.undecided]
+    accounts = explain(rules, attributes)
     assert [one.rule for one in accounts] == rules
     assert explain(rules, attributes) == accounts
-    asked = len(rules) - len(of[Verdict.NOT_ASKED])
-    assert not any(one.stop for one in found.matched if one is not rules[asked - 1])
+    for per in Per:
+        found = choose(rules, attributes, per)
+        of = {
+            verdict: [
+                one.rule for one in accounts if one.verdict is verdict and one.rule.per is per
+            ]
+            for verdict in Verdict
+        }
+        assert of[Verdict.MATCHES] == list(found.matched)
+        assert of[Verdict.UNDECIDED] == [failed for failed, _ in found.undecided]
+        assert not any(one.stop for one in found.matched[:-1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(SOME_RULES)
+def test_rules_per_study_change_nothing_for_a_series(rules: list[Rule]):
+    """What a Series owes when it is complete does not depend on rules that are asked later."""
+    per_series = [one for one in rules if one.per is Per.SERIES]
+    with_all, without = choose(rules, attributes), choose(per_series, attributes)
+    assert with_all.matched == without.matched
+    assert [one for one, _ in with_all.undecided] == [one for one, _ in without.undecided]
+    assert all(one.per is Per.STUDY for one in choose(rules, attributes, Per.STUDY).matched)
+
+
+@pytest.mark.parametrize(
+    ("rules", "matched"),
+    [
+        ([rule("a", "yes", per=Per.STUDY), rule("b", "yes")], "a"),
+        ([rule("b", "yes", stop=True), rule("a", "yes", per=Per.STUDY)], ""),
+        ([rule("b", "fails", stop=True), rule("a", "yes", per=Per.STUDY)], ""),
+        ([rule("b", "no", stop=True), rule("a", "yes", per=Per.STUDY)], "a"),
+        ([rule("a", "yes", stop=True, per=Per.STUDY), rule("c", "yes", per=Per.STUDY)], "a"),
+    ],
+)
+def test_what_is_kept_back_is_kept_from_rules_per_study(rules: list[Rule], matched: str):
+    """A rule per Series that says stop ends the asking of those per Study behind it too."""
+    assert names(choose(rules, attributes, Per.STUDY).matched) == matched
 
 
 def test_what_fails_is_owed_nothing_and_told():
