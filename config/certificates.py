@@ -5,6 +5,7 @@ is made in both cases. cryptography reads what that does not tell: dates, and wh
 """
 
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 
 from config import secrets
 from config.model import Tls
-from config.shapes import Secret
+from config.shapes import ClientTls, Secret
 from dicom.errors import ConfigFault
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
@@ -75,6 +76,53 @@ def problems(tls: Tls, now: float) -> Iterator[Problem]:
         yield "client_ca", ca_words
     if not (key_words or words or ca_words):
         yield from _refused(tls)
+
+
+def client(tls: ClientTls) -> ssl.SSLContext:
+    """Make the context for calling servers: certificate and name verified, or no connection.
+
+    Raises ConfigFault with everything that is wrong with the files.
+    """
+    if found := list(client_problems(tls, time.time())):
+        raise ConfigFault([(f"tls.{key}", words) for key, words in found])
+    try:
+        return _client_context(tls)
+    except OSError as fault:
+        words = f"is refused by OpenSSL ({getattr(fault, 'reason', None) or type(fault).__name__})"
+        raise ConfigFault([("tls", words)]) from fault
+
+
+def client_problems(tls: ClientTls, now: float) -> Iterator[Problem]:
+    """Yield each fault of the files that a client uses, as the key and words that name the fix."""
+    if tls.ca is not None and (words := _authority_words(tls.ca, now)):
+        yield "ca", words
+    if (tls.certificate is None) != (tls.key is None):
+        missing = "key" if tls.key is None else "certificate"
+        yield missing, "is missing: certificate and key go together"
+        return
+    if tls.certificate is not None and tls.key is not None:
+        key_words, key = _key(tls.key)
+        if key_words:
+            yield "key", key_words
+        words, chain = _chain(tls.certificate)
+        words = words or _date_words(tls.certificate, chain, now)
+        if key is not None and not words and not _belong(key, chain[0]):
+            words = f"the first certificate in {tls.certificate} does not belong to {tls.key}"
+        if words:
+            yield "certificate", words
+
+
+def _client_context(tls: ClientTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    if tls.ca is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(tls.ca)
+    if tls.certificate is not None:
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    return context
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

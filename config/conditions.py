@@ -26,6 +26,10 @@ Raises Undecided when nobody can say what they are.
 
 ROUTE_KEYS: Final = ("calling_ae", "called_ae", "peer", "origin", "time", "weekday")
 """Conditions that are no DICOM keywords: who sent the Series, to which title, how and when."""
+STUDY_KEYS: Final = frozenset(
+    {"ModalitiesInStudy", "NumberOfStudyRelatedInstances", "NumberOfStudyRelatedSeries"}
+)
+"""What no object says and the node counts of a whole Study: for rules that are per Study."""
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ORIGINS: Final = tuple(str(each) for each in Origin if each is not Origin.AI)
 """The ways in that rules may ask about; results of models match no rule."""

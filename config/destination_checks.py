@@ -1,11 +1,11 @@
 """Check what [destinations.NAME] tables say of each other and of the peers."""
 
 from collections.abc import Mapping
-from urllib.parse import SplitResult
 
+from config import object_names, object_store_checks
 from config.files import Place
 from config.tables import Found, Tables, named_tables, table
-from config.urls import plain_words, split
+from config.urls import bucket_words, plain_words, split
 from config.words import unknown
 
 
@@ -20,6 +20,10 @@ def check(tables: Tables) -> Found:
             yield from _dicom(tables, here, destination)
         if kind == "object-store":
             yield from _object_store(here, destination)
+            yield from object_store_checks.check(here, destination)
+        names = destination.get("key") if kind in {"folder", "object-store"} else None
+        if isinstance(names, str) and (words := object_names.problem(names)):
+            yield (*here, "key"), words
 
 
 def _dicom(tables: Tables, here: Place, destination: Tables) -> Found:
@@ -37,22 +41,18 @@ def _dicom(tables: Tables, here: Place, destination: Tables) -> Found:
 
 def _object_store(here: Place, destination: Tables) -> Found:
     url, endpoint = split(destination.get("url")), split(destination.get("endpoint"))
-    if url is not None and (words := _bucket_words(url)):
+    if url is not None and (words := bucket_words(url)):
         yield (*here, "url"), words
     if endpoint is not None and (endpoint.scheme not in {"http", "https"} or not endpoint.hostname):
         yield (*here, "endpoint"), "must be http://host:port or https://host:port"
     elif endpoint is not None and (words := plain_words(endpoint)):
         yield (*here, "endpoint"), words
     pair = {"access_key", "secret_key"}
+    if url is not None and url.scheme == "gs":
+        if "access_key" in destination:
+            words = "is nothing that Google has: secret_key, a service account's JSON, is all"
+            yield (*here, "access_key"), words
+        return
     if len(alone := pair & destination.keys()) == 1:
         (other,) = pair - alone
         yield (*here, other), f"is missing beside {alone.pop()}"
-
-
-def _bucket_words(url: SplitResult) -> str:
-    if url.scheme == "file":
-        from_root = not url.netloc and len(url.path) > 1
-        return "" if from_root else "must name a folder from the root: file:///folder"
-    if not url.netloc:
-        return "names no bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
-    return plain_words(url)

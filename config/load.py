@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from config import files, references, words
+from config import client_checks, files, references, words
 from config.model import Settings, Tls
+from config.tables import table
 from dicom.errors import ConfigFault
 
 
@@ -28,7 +29,10 @@ def load(path: Path, *, with_secrets: bool = True, with_tls: bool = False) -> Se
     settings, problems = _validated(merged.tables)
     problems += references.check(merged.tables, path.parent, with_secrets=with_secrets)
     if with_tls:
-        problems += _tls_problems(merged.tables, path.parent)
+        problems += _tls_problems(merged.tables.get("tls"), path.parent, "tls")
+        http = table(merged.tables, "http")
+        pair = {key: http[key] for key in ("certificate", "key") if key in http}
+        problems += _tls_problems(pair, path.parent, "http")
     told = dict(merged.problems)
     for place, said in problems:
         origin = merged.origin(place)
@@ -36,6 +40,8 @@ def load(path: Path, *, with_secrets: bool = True, with_tls: bool = False) -> Se
     if told or settings is None:
         raise ConfigFault(list(told.items()))
     anchored: Settings = _anchored(settings, path.parent)
+    if with_tls and (found := list(client_checks.tls_files(anchored))):
+        raise ConfigFault([(files.shown(place), said) for place, said in found])
     return anchored
 
 
@@ -49,15 +55,15 @@ def _validated(
         return None, words.explain(fault, Settings)
 
 
-def _tls_problems(tables: dict[str, Any], folder: Path) -> list[tuple[files.Place, str]]:
+def _tls_problems(wanted: Any, folder: Path, where: str) -> list[tuple[files.Place, str]]:
     from config import certificates
 
     try:
-        tls = Tls.model_validate(tables.get("tls"))
+        tls = Tls.model_validate(wanted)
     except ValidationError:
         return []  # absent, or of a wrong shape, which is told elsewhere
     found = certificates.problems(_anchored(tls, folder), time.time())
-    return [(("tls", key), words) for key, words in found]
+    return [((where, key), words) for key, words in found]
 
 
 def _anchored(value: Any, folder: Path) -> Any:

@@ -9,12 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.api import Token
+from config.commitment import Commitment, When
 from config.destinations import Destination
 from config.profiles import Profile, Vault
+from config.retention import Retention
 from config.rule import Rule
-from config.shapes import Names, Port, Seconds, Secret, Table
+from config.shapes import ClientTls, Names, Port, Seconds, Secret, Table, Target
+from config.sharing import Ledger, Staging
+from config.sources import Source
 
-Permission = Literal["store", "find", "move", "get", "commit"]
+Permission = Literal["store", "find", "move", "get", "commit", "mpps"]
 
 
 class Node(Table):
@@ -64,10 +69,15 @@ class Tls(Table):
 
 
 class Http(Table):
-    """Signs of life and metrics; no patient data is served here."""
+    """Signs of life and metrics; and, for whoever has a token, the API."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    certificate: Path | None = None
+    """With it and the key, the port speaks HTTPS alone."""
+    key: Path | None = None
+    behind_proxy: bool = False
+    """Whether a proxy in front speaks TLS, so that tokens may come in plain HTTP."""
 
 
 class Settle(Table):
@@ -76,6 +86,10 @@ class Settle(Table):
     quiet_s: Seconds = 30
     release_s: Annotated[float, Field(ge=0, le=3600)] = 1
     """Quiet time that is enough once every association that sent the Series was released."""
+    incomplete_s: Annotated[float, Field(ge=0, le=86_400)] = 300
+    """Quiet time that is needed while Instances were announced, or seem, to be missing."""
+    study_quiet_s: Seconds = 120
+    """Quiet time after which a Study of complete Series is complete."""
 
 
 class Jobs(Table):
@@ -83,6 +97,8 @@ class Jobs(Table):
 
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     first_wait_s: Seconds = 2
+    give_up_h: Annotated[float, Field(ge=0, le=8760)] = 72
+    """How long a job that fails by itself is tried on, ever more seldom, before it is held."""
     lease_s: Seconds = 30
 
 
@@ -102,10 +118,16 @@ class Peer(Table):
     """Where it may call from; anywhere when empty. `host` is where it is called, and no more."""
     tls_name: Names = ()
     """The names of which its certificate must carry one; TLS is then required of it."""
+    ask_counts: bool = False
+    """Whether it is asked how many Instances a Study has that it sends."""
+    tls: bool | ClientTls = False
+    """Whether it is called under TLS, and how."""
     max_associations: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    commitment: When | None = None
+    """What counts as committed when it asks; as [commitment] says by default."""
 
 
-class Model(Table):
+class Model(Target):
     """A model on Triton servers, and what a Series must be for it.
 
     The wanted input and the meaning of the outputs come from the model's own parameters
@@ -138,11 +160,17 @@ class Settings(Table):
     http: Http = Http()
     settle: Settle = Settle()
     jobs: Jobs = Jobs()
+    retention: Retention = Retention()
+    commitment: Commitment = Commitment()
     log: Log = Log()
     peers: dict[str, Peer] = Field(default_factory=dict)
     destinations: dict[str, Destination] = Field(default_factory=dict)
+    sources: dict[str, Source] = Field(default_factory=dict)
+    tokens: dict[str, Token] = Field(default_factory=dict)
     profiles: dict[str, Profile] = Field(default_factory=dict)
     vault: Vault | None = None
+    ledger: Ledger = Ledger()
+    staging: Staging | None = None
     models: dict[str, Model] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     mqtt: Mqtt | None = None

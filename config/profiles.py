@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from config.shapes import Secret, Table
+from config.sharing import ServerUrl
 
 Option = Literal[
     "retain-uids",
@@ -56,7 +57,10 @@ class Profile(Table):
 
 
 class Vault(Table):
-    """The key of the vault, in which reversible profiles keep the way back."""
+    """The key of the vault, in which reversible profiles keep the way back, and where it lies."""
 
     key: Secret
     old_keys: tuple[Secret, ...] = ()
+    url: ServerUrl | None = None
+    """On PostgreSQL, or without it as SQLite in data_dir."""
+    password: Secret | None = None

@@ -10,7 +10,17 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from config import addresses, destination_checks, privacy, rule_checks, secrets
+from config import (
+    addresses,
+    api_checks,
+    client_checks,
+    destination_checks,
+    privacy,
+    rule_checks,
+    secrets,
+    sharing_checks,
+    source_checks,
+)
 from config.files import Place
 from config.model import Http, Node, Tls
 from config.shapes import Secret
@@ -37,8 +47,12 @@ def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
         _models,
         rule_checks.check,
         _mqtt,
+        sharing_checks.check,
     ):
         yield from part(tables)
+    yield from source_checks.check(tables, folder)
+    yield from api_checks.check(tables)
+    yield from client_checks.check(tables, folder)
     yield from privacy.check(tables, folder, with_secrets=with_secrets)
     if with_secrets:
         yield from _secrets(tables, folder)
@@ -97,6 +111,10 @@ def _disk(tables: Tables) -> Found:
         words = f"must be at least refuse_below_mb, which is {node.refuse_mark_mb}"
         default = "" if "refuse_below_mb" in marks else ", twice reserve_mb, by default"
         yield ("node", "slow_below_mb"), words + default
+    keep_free_mb = table(tables, "retention").get("keep_free_mb")
+    if isinstance(keep_free_mb, int) and keep_free_mb < node.slow_mark_mb:
+        words = f"must be at least [node] slow_below_mb, which is {node.slow_mark_mb}:"
+        yield ("retention", "keep_free_mb"), f"{words} storing slows down before anything leaves"
 
 
 def _peers(tables: Tables) -> Found:
@@ -104,6 +122,8 @@ def _peers(tables: Tables) -> Found:
         if not ae.is_valid(title):
             yield ("peers", title), _BAD_TITLE
     for title, peer in named_tables(tables, "peers"):
+        if peer.get("ask_counts") is True and not {"host", "port"} <= peer.keys():
+            yield ("peers", title, "ask_counts"), "needs host and port: where shall it be asked?"
         for i, text in texts(peer.get("addresses")):
             try:
                 addresses.parse(text)
@@ -153,10 +173,12 @@ def _mqtt(tables: Tables) -> Found:
 
 
 def _secrets(tables: Tables, folder: Path) -> Found:
-    places: list[Place] = [("mqtt", "password")]
-    for name, _ in named_tables(tables, "destinations"):
-        places += [("destinations", name, key) for key in ("access_key", "secret_key")]
+    places: list[Place] = [(where, "password") for where in ("mqtt", "ledger", "vault")]
+    for where in ("destinations", "sources"):
+        for name, _ in named_tables(tables, where):
+            places += [(where, name, key) for key in ("access_key", "secret_key")]
     places += [("profiles", name, "key") for name, _ in named_tables(tables, "profiles")]
+    places += client_checks.secret_places(tables)
     places += [("node", "spool_key"), ("vault", "key")]
     for where, key in (("node", "spool_old_keys"), ("vault", "old_keys")):
         old_keys = table(tables, where).get(key)

@@ -1,9 +1,9 @@
 """Check what [[rules]] name, and that their conditions can be asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from config import conditions, expressions
+from config import conditions, expressions, windows
 from config.files import Place
 from config.tables import Found, Tables, table, texts
 from config.words import unknown
@@ -26,6 +26,8 @@ def check(tables: Tables) -> Found:
                 yield ("rules", i, "name"), f"is the name of rules[{first[name]}] too"
         yield from _targets(tables, ("rules", i), rule)
         yield from _purpose(("rules", i), rule)
+        yield from _hours(("rules", i), rule)
+        yield from _invalid(("rules", i), rule)
         yield from _conditions(tables, ("rules", i), rule)
 
 
@@ -51,6 +53,28 @@ def _purpose(here: Place, rule: Tables) -> Found:
         yield here, "does nothing: give it send, or infer and results_to"
 
 
+def _invalid(here: Place, rule: Tables) -> Found:
+    if "hold_if_invalid" in rule and "validation" in rule:
+        words = 'says the same as validation: true is "hold", false is "record"; leave one of them'
+        yield (*here, "hold_if_invalid"), words
+
+
+def _of_studies(here: Place, rule: Tables, names: Iterable[str]) -> Found:
+    if rule.get("per", "series") == "series":
+        for name in sorted(conditions.STUDY_KEYS.intersection(names)):
+            yield here, f'asks for {name}, which is counted of whole Studies: set per = "study"'
+
+
+def _hours(here: Place, rule: Tables) -> Found:
+    during = rule.get("during")
+    alone = [(None, during)] if isinstance(during, str) else texts(during)
+    for i, text in alone:
+        try:
+            windows.read(text)
+        except ValueError as fault:
+            yield (*here, "during", *(() if i is None else (i,))), str(fault)
+
+
 def _conditions(tables: Tables, here: Place, rule: Tables) -> Found:
     when, expr = rule.get("when"), rule.get("expr")
     for key, wanted in when.items() if isinstance(when, Mapping) else ():
@@ -61,11 +85,14 @@ def _conditions(tables: Tables, here: Place, rule: Tables) -> Found:
             yield from (((*place, *inner), words) for inner, words in fault.problems)
         else:
             yield from _known_peers(tables, place, wanted) if key == "peer" else ()
+            yield from _of_studies(place, rule, [key])
     if isinstance(expr, str):
         try:
-            expressions.compile_expression(expr)
+            compiled = expressions.compile_expression(expr)
         except ValueError as fault:
             yield (*here, "expr"), str(fault)
+        else:
+            yield from _of_studies((*here, "expr"), rule, compiled.names)
 
 
 def _known_peers(tables: Tables, place: Place, wanted: Any) -> Found:

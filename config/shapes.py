@@ -12,6 +12,15 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class Target(Table):
+    """What destinations and models have in common: how their jobs are given out."""
+
+    jobs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Most jobs at a time, on all machines together."""
+    ordered: bool = False
+    """Whether its jobs are done one at a time, oldest first, each waiting for the one before."""
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 30)]
 
@@ -37,3 +46,15 @@ class Secret(Table):
         if (self.env is None) == (self.file is None):
             raise ValueError('a secret is either { env = "NAME" } or { file = "path" }')
         return self
+
+
+class ClientTls(Table):
+    """How a server is called under TLS: whose word counts for it, and who calls."""
+
+    ca: Path | None = None
+    """Authorities of the server's certificate; those of the operating system without it."""
+    certificate: Path | None = None
+    """What the node shows of itself to servers that ask, its issuers after it."""
+    key: Path | None = None
+    name: str | None = None
+    """The name that the server's certificate must carry; the host that is called without it."""

@@ -21,3 +21,13 @@ def split(text: Any) -> SplitResult | None:
     except ValueError:
         return SplitResult("", "", "", "", "")
     return url
+
+
+def bucket_words(url: SplitResult) -> str:
+    """Say why a URL names no bucket and prefix, and no folder laid out like one; "" if it does."""
+    if url.scheme == "file":
+        from_root = not url.netloc and len(url.path) > 1
+        return "" if from_root else "must name a folder from the root: file:///folder"
+    if not url.netloc:
+        return "names no bucket: s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+    return plain_words(url)

@@ -18,7 +18,11 @@ _SECRET: Final = (
 _PATTERNS: Final = {
     r"^(s3|gs|az|file)://": "must begin with s3://, gs://, az:// or file://",
     r"^mqtts?://": "must begin with mqtt:// or mqtts://",
+    r"^https?://": "must begin with http:// or https://",
+    r"^postgres(ql)?://": "must begin with postgresql://",
+    r"^sha256:[0-9a-f]{64}$": "must be sha256: and 64 digits from 0 to f; run `penumbra token new`",
 }
+_TRUTH: Final = "must be true or false"
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "missing": lambda _: "is missing",
     "int_type": lambda _: "must be a whole number",
@@ -26,7 +30,7 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "int_from_float": lambda _: "must be a whole number",
     "float_type": lambda _: "must be a number",
     "finite_number": lambda _: "must be a finite number",
-    "bool_type": lambda _: "must be true or false",
+    "bool_type": lambda _: _TRUTH,
     "string_type": lambda _: "must be text in quotes",
     "path_type": lambda _: "must be a path in quotes",
     "tuple_type": lambda _: "must be a list in brackets",
@@ -70,7 +74,12 @@ def explain(fault: ValidationError, model: type[BaseModel]) -> list[tuple[Place,
     for error in fault.errors(include_url=False, include_input=False):
         place, words = _one(error, model)
         found.setdefault(place, words)
-    return list(found.items())
+    # Of a key that is a truth or a table, what is wrong within the table says more.
+    return [
+        (place, words)
+        for place, words in found.items()
+        if words != _TRUTH or not any(place == other[: len(place)] != other for other in found)
+    ]
 
 
 def _one(error: ErrorDetails, model: type[BaseModel]) -> tuple[Place, str]:
@@ -102,6 +111,9 @@ def _locate(loc: Place, model: type[BaseModel]) -> tuple[Place, Any, Collection[
         if _is_tagged(kind):
             kind = _member(kind, str(part))
             continue
+        if _is_union(kind):
+            kind = next((each for each in get_args(kind) if each.__name__ == part), None)
+            continue
         place.append(part)
         kind, keys = _step(kind, part, keys)
     return tuple(place), _bare(kind), keys
@@ -109,8 +121,8 @@ def _locate(loc: Place, model: type[BaseModel]) -> tuple[Place, Any, Collection[
 
 def _step(kind: Any, part: str | int, keys: Collection[str]) -> tuple[Any, Collection[str]]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        fields = kind.model_fields
-        inner = fields[str(part)] if part in fields else None
+        fields = {each.alias or name: each for name, each in kind.model_fields.items()}
+        inner = fields.get(str(part))
         if inner is None:
             return None, tuple(fields)
         if inner.discriminator:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from config import destinations, model, profiles, rule
+from config import api, commitment, destinations, model, profiles, rule, shapes, sharing, sources
 from config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -20,28 +20,48 @@ WHOLE = re.sub(r"^#(?=\S)", "", EXAMPLE, flags=re.MULTILINE)
 
 SECTIONS = {
     "[node]": model.Node, "[tls]": model.Tls, "[http]": model.Http, "[settle]": model.Settle,
-    "[jobs]": model.Jobs, "[log]": model.Log,
+    "[jobs]": model.Jobs, "[commitment]": commitment.Commitment, "[log]": model.Log,
     "[peers.TITLE]": model.Peer, "[profiles.NAME]": profiles.Profile,
     "[[profiles.NAME.exceptions]]": profiles.ProfileException, "[vault]": profiles.Vault,
+    "[ledger]": sharing.Ledger, "[staging]": sharing.Staging,
+    "[tokens.NAME]": api.Token,
+    "Any destination, and any model": shapes.Target,
     "[models.NAME]": model.Model, "[[rules]]": rule.Rule, "[mqtt]": model.Mqtt,
 }  # fmt: skip
+TARGET = shapes.Target.model_fields
 KINDS = get_args(get_args(destinations.Destination)[0])
+SOURCES = {sources.FolderSource: "A watched folder:", sources.BucketSource: "A bucket prefix:"}
 
 
 def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     """Each table of the whole example beside its model."""
     whole = tomllib.loads(WHOLE)
-    for name in ("node", "tls", "http", "settle", "jobs", "log", "mqtt", "vault"):
+    for name in (
+        "node",
+        "tls",
+        "http",
+        "settle",
+        "jobs",
+        "commitment",
+        "log",
+        "mqtt",
+        "vault",
+        "ledger",
+        "staging",
+    ):
         yield SECTIONS[f"[{name}]"], whole[name]
     for name, kind in (
         ("peers", model.Peer),
         ("profiles", profiles.Profile),
         ("models", model.Model),
+        ("tokens", api.Token),
     ):
         yield kind, next(iter(whole[name].values()))
     for kind in KINDS:
         (tag,) = get_args(kind.model_fields["kind"].annotation)
         yield kind, next(each for each in whole["destinations"].values() if each["kind"] == tag)
+    for kind, name in ((sources.FolderSource, "box"), (sources.BucketSource, "inbox")):
+        yield kind, whole["sources"][name]
     yield profiles.ProfileException, whole["profiles"]["research"]["exceptions"][0]
     yield rule.Rule, {**whole["rules"][1], **whole["rules"][0]}
 
@@ -62,14 +82,15 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     for name in ("research.key", "mqtt.password", "ca.pem", "spool.key", "spool-2025.key",
-                 "linked.key", "vault.key", "words.txt", "devices.toml"):  # fmt: skip
+                 "linked.key", "vault.key", "web.password", "words.txt", "devices.toml",
+                 "postgres.password"):  # fmt: skip
         (tmp_path / name).write_text(name)
         (tmp_path / name).chmod(0o600)
     (tmp_path / "node.toml").write_text(WHOLE)
     loaded = load(tmp_path / "node.toml")
     assert loaded.rules
     assert {destination.kind for destination in loaded.destinations.values()} == {
-        "folder", "object-store", "dicom",
+        "folder", "object-store", "dicom", "stow",
     }  # fmt: skip
 
 
@@ -91,7 +112,16 @@ def test_the_rules_of_the_page_load(tmp_path):
 @pytest.mark.parametrize(("kind", "table"), TABLES)
 def test_every_key_is_in_the_example(kind, table):
     """The example shows each key of each table, and no other."""
-    assert set(table) == set(kind.model_fields)
+    common = set(TARGET) if issubclass(kind, shapes.Target) else set()
+    assert set(table) - common == set(kind.model_fields) - common
+
+
+def test_what_targets_have_in_common_is_in_the_example_once():
+    """The keys that any destination and any model may have are shown at the first destination."""
+    whole = tomllib.loads(WHOLE)
+    tables = [*whole["destinations"].values(), *whole["models"].values()]
+    common = set(TARGET)
+    assert [set(table) & common for table in tables] == [common, *([set()] * (len(tables) - 1))]
 
 
 @pytest.mark.parametrize(("kind", "table"), TABLES)
@@ -99,6 +129,8 @@ def test_every_default_in_the_example_is_the_default(kind, table):
     """A key with a default shows it; one that is required, unset or a list may show an example."""
     for name, field in kind.model_fields.items():
         if field.is_required() or field.default in (None, ()) or field.default_factory:
+            continue
+        if name in TARGET and name not in table:
             continue
         default = str(field.default) if isinstance(field.default, Path) else field.default
         assert table[name] == default, name
@@ -119,16 +151,23 @@ def _section(kind: type[BaseModel]) -> str:
         (tag,) = get_args(kind.model_fields["kind"].annotation)
         after = PAGE.split(f'With `kind = "{tag}"`')[1]
         return re.split(r"^With |^## ", after, flags=re.MULTILINE)[0]
+    if kind in SOURCES:
+        return re.split(r"^A |^## ", PAGE.split(SOURCES[kind])[1], flags=re.MULTILINE)[0]
     (title,) = (title for title, each in SECTIONS.items() if each is kind)
     return PAGE.split(f"\n## {title}")[1].split("\n## ")[0]
 
 
-@pytest.mark.parametrize("kind", [*SECTIONS.values(), *KINDS], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [*SECTIONS.values(), *KINDS, *SOURCES], ids=lambda kind: kind.__name__
+)
 def test_the_page_lists_every_key_with_its_default(kind):
     """docs/configuration.md has a row for each key and no other, with the model's default."""
     rows = _rows(_section(kind))
-    assert set(rows) == set(kind.model_fields)
-    for name, field in kind.model_fields.items():
+    fields = dict(kind.model_fields)
+    if issubclass(kind, shapes.Target) and kind is not shapes.Target:
+        fields = {name: each for name, each in fields.items() if name not in TARGET}
+    assert set(rows) == set(fields)
+    for name, field in fields.items():
         shown = rows[name].strip("`")
         if field.is_required():
             assert shown == "required", name

@@ -11,6 +11,7 @@ from config.model import Settings
 from dicom.errors import ConfigFault
 
 FOLDER = '[destinations.out]\nkind = "folder"\npath = "out"\n'
+STOW = '[destinations.web]\nkind = "stow"\n'
 STORE = '[destinations.lake]\nkind = "object-store"\n'
 MODEL = '[models.m]\nmodel = "m"\n'
 TLS = '[tls]\ncertificate = "a"\nkey = "b"\n'
@@ -19,7 +20,7 @@ RULE = '[[rules]]\nname = "r"\nsend = ["out"]\n'
 SHAPE = [
     ('[node]\nae_titel = "X"', "node.ae_titel", "did you mean 'ae_title'?"),
     ("[nodes]", "nodes", "did you mean 'node'?"),
-    ("[settle]\nxyzzy = 1", "settle.xyzzy", "known keys: quiet_s, release_s"),
+    ("[settle]\nxyzzy = 1", "settle.xyzzy", "known keys: incomplete_s, quiet_s, release_s, study"),
     ("node = 1", "node", "must be a table"),
     ("peers = 1", "peers", "must be a table"),
     ("[peers]\nA = 1", "peers.A", "must be a table"),
@@ -53,6 +54,13 @@ SHAPE = [
     ('[destinations.x]\nkind = "folder"', "destinations.x.path", "is missing"),
     (FOLDER + "pth = 1", "destinations.out.pth", "did you mean 'path'?"),
     (STORE + 'url = "http://b"', "destinations.lake.url", "must begin with s3://"),
+    (STOW + 'url = "ftp://b"', "destinations.web.url", "must begin with http:// or https://"),
+    (STOW + 'url = "https://h"\nauth = { kind = "bearer" }', "destinations.web.auth.kind",
+     "must be one of 'basic'"),
+    (STOW + 'url = "https://h"\nauth = { kind = "basic", user = "u" }',
+     "destinations.web.auth.password", "is missing"),
+    ('[peers.P]\ntls = { cert = "x" }', "peers.P.tls.cert", "known keys: ca"),
+    ('[peers.P]\ntls = "yes"', "peers.P.tls", "must be"),
     ('[profiles.p]\nbase = "full"\nkey = { env = "PATH" }', "profiles.p.base", "must be 'basic'"),
     ("[profiles.p]", "profiles.p.key", "is missing"),
     ('[profiles.p]\nkey = "a"', "profiles.p.key", '{ env = "NAME" } or { file = "path" }'),
@@ -105,6 +113,19 @@ MEANING = [
      "[peers.P] has no port"),
     ('[destinations." "]\nkind = "folder"\npath = "p"', 'destinations." "', "needs a name"),
     (STORE + 'url = "s3://"', "destinations.lake.url", "names no bucket"),
+    (STOW + 'url = "https://"', "destinations.web.url", "names no host"),
+    (STOW + 'url = "https://u:hunter2@h/w"', "destinations.web.url", "keys of their own"),
+    (STOW + 'url = "http://pacs.example/w"', "destinations.web.url", "in the clear"),
+    (STOW + 'url = "http://127.0.0.1.example/w"', "destinations.web.url", "in the clear"),
+    (STOW + 'url = "https://h/w"\nauth = { kind = "oauth2", token_url = "http://h/token",'
+     ' client_id = "c", client_secret = { env = "PATH" } }',
+     "destinations.web.auth.token_url", "in the clear"),
+    (STOW + 'url = "https://h/w"\nauth = { kind = "basic", user = "u", password = '
+     '{ file = "absent" } }', "destinations.web.auth.password.file", "cannot be read"),
+    (STOW + 'url = "https://h/w"\ntls = { ca = "absent.pem" }', "destinations.web.tls.ca",
+     "there is no file"),
+    ('[peers.P]\ntls = { ca = "absent.pem" }', "peers.P.tls.ca", "there is no file"),
+    ('[peers.P]\ntls = { key = "node.toml" }', "peers.P.tls.certificate", "is missing beside key"),
     (STORE + 'url = "file://folder"', "destinations.lake.url", "from the root"),
     (STORE + 'url = "s3://bucket/a?b"', "destinations.lake.url", "must not have ? or #"),
     (STORE + 'url = "s3://k:hunter2@b"', "destinations.lake.url", "keys of their own"),
@@ -129,6 +150,14 @@ MEANING = [
      "rules[0].results_to[0]", "there is no destination 'no'"),
     (FOLDER + RULE + 'results_to = ["out"]', "rules[0].results_to", "has no infer"),
     ('[[rules]]\nname = "r"', "rules[0]", "does nothing"),
+    (FOLDER + RULE + 'hold_if_invalid = true\nvalidation = "off"',
+     "rules[0].hold_if_invalid", "leave one of them"),
+    (FOLDER + RULE + 'per = "patient"', "rules[0].per", "must be"),
+    (FOLDER + RULE + 'when = { ModalitiesInStudy = "CT" }',
+     "rules[0].when.ModalitiesInStudy", 'set per = "study"'),
+    (FOLDER + RULE + 'expr = "NumberOfStudyRelatedSeries > 3"',
+     "rules[0].expr", 'set per = "study"'),
+    ("[peers.X]\nask_counts = true", "peers.X.ask_counts", "needs host and port"),
     (FOLDER + RULE + 'when = { Modalty = "CT" }', "rules[0].when.Modalty", "'Modality'?"),
     (FOLDER + RULE + 'when = { callin_ae = "CT" }', "rules[0].when.callin_ae", "'calling_ae'?"),
     (FOLDER + RULE + "when = { Modality = [] }", "rules[0].when.Modality", "nothing matches"),
@@ -326,3 +355,14 @@ def test_a_secret_file_that_everybody_may_read_is_refused(folder, faults):
     assert f"chmod 600 {key}" in found["profiles.p.key.file"]
     key.chmod(stat.S_IRUSR)
     assert faults('[profiles.p]\nkey = { file = "p.key" }') == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "validation"),
+    [("", "record"), ("hold_if_invalid = true", "hold"), ("hold_if_invalid = false", "record")],
+)
+def test_hold_if_invalid_is_short_for_validation(tmp_path, line, validation):
+    """Both names of the setting mean the same."""
+    file = tmp_path / "node.toml"
+    file.write_text(FOLDER + RULE + line)
+    assert load(file).rules[0].validation == validation
