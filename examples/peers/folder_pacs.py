@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,19 @@ class FolderPacs:
 
 @contextlib.contextmanager
 def running_storescp(
-    directory: Path, *, port: int | None = None, aet: str = "STORESCP"
+    directory: Path,
+    *,
+    port: int | None = None,
+    aet: str = "STORESCP",
+    more: Sequence[str | Path] = (),
 ) -> Iterator[FolderPacs]:
-    """Run DCMTK's storescp on loopback until the block ends."""
+    """Run DCMTK's storescp on loopback until the block ends; `more` are further options."""
     found = debian("storescp")
     if found is None:
         raise FileNotFoundError("storescp is not installed (Debian: apt-get install dcmtk)")
     facts = _facts("DCMTK storescp", directory, port, aet)
     with process(
-        [found, "--fork", "+xa", "--bit-preserving", "-aet", aet, "-od", facts.folder,
+        [found, "--fork", "+xa", "--bit-preserving", *more, "-aet", aet, "-od", facts.folder,
          str(facts.port)],
         ready=lambda: answers(facts.port),
         log=directory / "storescp.log",

@@ -25,6 +25,8 @@ port = {http_port}
 [settle]
 quiet_s = 2
 release_s = 0.3
+incomplete_s = 1
+study_quiet_s = 3
 [jobs]
 first_wait_s = 0.2
 """

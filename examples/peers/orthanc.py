@@ -2,14 +2,18 @@
 
 import contextlib
 import json
+import os
+import signal
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from examples.peers.process import answers, debian, free_port
 from examples.peers.process import running as process
+
+_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,16 @@ class Orthanc:
     host: str
     port: int
     http_port: int
+    pids: list[int] = field(default_factory=list)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        os.kill(self.pids[-1], signal.SIGKILL)
+
+    @property
+    def web_url(self) -> str:
+        """Where its DICOMweb plugin answers, if it runs with it."""
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
 
     def ask(self, path: str) -> Any:
         """GET a JSON resource."""
@@ -49,16 +63,28 @@ class Orthanc:
         """Put a Part 10 file in by REST."""
         self._send("POST", "/instances", part10)
 
+    def introduce(self, aet: str, port: int) -> None:
+        """Tell it of a node on loopback, which it then knows as "node"."""
+        self._send("PUT", "/modalities/node", json.dumps([aet, self.host, port]).encode())
+
+    def request_commitment(self, references: list[tuple[str, str]]) -> str:
+        """Have it ask the node for storage commitment; gives where its REST tells the outcome."""
+        body = json.dumps({"DicomInstances": references}).encode()
+        answer = self._send("POST", "/modalities/node/storage-commitment", body)
+        path: str = json.loads(answer)["Path"]
+        return path
+
     def store_all(self, aet: str, port: int) -> None:
         """Send everything it holds to a node on loopback; raises HTTPError if any is refused."""
-        self._send("PUT", "/modalities/node", json.dumps([aet, self.host, port]).encode())
+        self.introduce(aet, port)
         self._send("POST", "/modalities/node/store", json.dumps(self.ask("/instances")).encode())
 
-    def _send(self, method: str, path: str, body: bytes) -> None:
+    def _send(self, method: str, path: str, body: bytes) -> bytes:
         url = f"http://127.0.0.1:{self.http_port}{path}"
         request = urllib.request.Request(url, body, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
-            answer.read()
+            heard: bytes = answer.read()
+            return heard
 
 
 def binary() -> str | None:
@@ -66,12 +92,30 @@ def binary() -> str | None:
     return debian("Orthanc")
 
 
+def web_plugin() -> Path | None:
+    """Find the DICOMweb plugin where Debian puts it."""
+    return _WEB_PLUGIN if _WEB_PLUGIN.is_file() else None
+
+
 @contextlib.contextmanager
-def running(directory: Path, *, port: int | None = None, aet: str = "ORTHANC") -> Iterator[Orthanc]:
-    """Run it on loopback until the block ends; data, config and log lie in `directory`."""
+def running(
+    directory: Path,
+    *,
+    port: int | None = None,
+    aet: str = "ORTHANC",
+    web: bool = False,
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Orthanc]:
+    """Run it on loopback until the block ends; data, config and log lie in `directory`.
+
+    With its DICOMweb plugin where `web` is true; `more` are further keys of its configuration.
+    """
     found = binary()
     if found is None:
         raise FileNotFoundError("Orthanc is not installed (Debian: apt-get install orthanc)")
+    plugin = web_plugin()
+    if web and plugin is None:
+        raise FileNotFoundError("no DICOMweb plugin (Debian: apt-get install orthanc-dicomweb)")
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     facts = Orthanc("Orthanc", aet, "127.0.0.1", port or free_port(), free_port())
@@ -82,8 +126,10 @@ def running(directory: Path, *, port: int | None = None, aet: str = "ORTHANC") -
         "DicomCheckCalledAet": False, "DicomAlwaysAllowEcho": True, "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
         "UnknownSopClassAccepted": True, "HttpPort": facts.http_port,
-        "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "Plugins": [],
+        "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
+        "Plugins": [str(plugin)] if web else [], "DicomWeb": {"Enable": web},
         "DefaultEncoding": "Utf8", "HttpServerEnabled": True, "OverwriteInstances": False,
+        **(more or {}),
     }))  # fmt: skip
     with process(
         [found, config],
@@ -91,5 +137,6 @@ def running(directory: Path, *, port: int | None = None, aet: str = "ORTHANC") -
         log=directory / "orthanc.log",
         # Debian's DCMTK otherwise waits 40 ms for every answer.
         env={"TCP_NODELAY": "1", "LC_ALL": "C.UTF-8"},
-    ):
+    ) as child:
+        facts.pids.append(child.pid)
         yield facts

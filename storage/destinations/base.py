@@ -27,6 +27,13 @@ class Outgoing:
     """The Part 10 file in order; concatenated it is exactly what the receiver shall hold."""
     source_digest: str
     """SHA-256 (hex) of the Instance in the spool that this was made from."""
+    modality: str = ""
+    received_at: float = 0.0
+    """When the Instance that this was made from arrived, in seconds since the epoch."""
+    rule: str = ""
+    """The rule that sends it."""
+    known_digest: str = ""
+    """SHA-256 (hex) of the Part 10 file, where it was computed already."""
 
     @property
     def size_bytes(self) -> int:
@@ -35,6 +42,8 @@ class Outgoing:
 
     def digest(self) -> str:
         """SHA-256 (hex) of the Part 10 file."""
+        if self.known_digest:
+            return self.known_digest
         sha = hashlib.sha256()
         for chunk in self.chunks:
             sha.update(chunk)
@@ -55,8 +64,15 @@ class Receipt:
     digest_read_back: str
     """SHA-256 (hex) of what the destination holds, read again; empty where it cannot be read."""
     proof: str
-    """How it was proven: "read-back" or "status 0x0000"."""
+    """How it was proven: "read-back", "checksum" or "status 0x0000"."""
     delivered_at: float
+    etag: str = ""
+    """The store's own word for the content, where it gave one."""
+    size_bytes: int = 0
+    sop_class_uid: str = ""
+    study_instance_uid: str = ""
+    """Study and Series as they left; the worker fills in what a destination leaves out."""
+    series_instance_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
+import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,10 @@ from dicom.errors import Busy, Refused, Unreachable
 from storage.destinations.base import Delivered, Outgoing, Proof, Receipt, compared
 from storage.keys import conflict_key, object_key
 
+_HERE: Final = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+"""Tells this machine's unfinished files from those of other nodes with the same folder."""
+LEFT_S: Final = 3600.0
+"""A part that nobody has written to for so long is left over."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What file systems without hard links say (some mounts of Windows shares)."""
@@ -29,6 +35,7 @@ class Folder:
     def __init__(self, name: str, settings: FolderDestination) -> None:
         self._name = name
         self._root = settings.path
+        self._key = settings.key
 
     def check(self) -> None:
         """Raise Refused when the folder may not be written, Unreachable when it cannot be made."""
@@ -60,7 +67,7 @@ class Folder:
         """Hold nothing open."""
 
     def _deliver(self, outgoing: Outgoing) -> Receipt:
-        digest, key = outgoing.digest(), object_key(outgoing)
+        digest, key = outgoing.digest(), object_key(outgoing, self._key, self._name)
         if not self._place(self._root / key, outgoing, digest):
             key = conflict_key(key, digest)
             if not self._place(self._root / key, outgoing, digest):
@@ -87,9 +94,9 @@ class Folder:
 
     def _write(self, path: Path, outgoing: Outgoing, digest: str) -> bool:
         """Write, read back and name a file; False when another took the name meanwhile."""
-        for left in path.parent.glob(f".{path.name}.*.part"):  # by a worker that was killed
-            left.unlink(missing_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        _tidy(path)
+        mine = f"{_HERE}-{os.getpid()}-{secrets.token_hex(4)}"
+        aside = path.with_name(f".{path.name}.{mine}.part")
         try:
             with aside.open("xb") as file:
                 for chunk in outgoing.chunks:
@@ -112,6 +119,16 @@ class Folder:
             self._make(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
+
+
+def _tidy(path: Path) -> None:
+    """Remove what a worker that was killed left aside; another node may be writing its own."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        host, _, pid = left.name.split(".")[-2].rpartition("-")[0].partition("-")
+        with contextlib.suppress(FileNotFoundError):
+            is_dead = host == _HERE and not Path(f"/proc/{pid}").exists()
+            if is_dead or time.time() - left.stat().st_mtime > LEFT_S:
+                left.unlink()
 
 
 def _name(aside: Path, path: Path) -> bool:

@@ -3,7 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from config.destinations import Destination as Settings
-from config.destinations import DicomDestination, FolderDestination, ObjectStoreDestination
+from config.destinations import (
+    DicomDestination,
+    FolderDestination,
+    ObjectStoreDestination,
+    StowDestination,
+)
 from config.model import Peer
 from config.shapes import Secret
 from dicom.errors import ConfigFault
@@ -11,6 +16,7 @@ from storage.destinations.base import Destination
 from storage.destinations.dicom import DicomPeer
 from storage.destinations.folder import Folder
 from storage.destinations.object_store import ObjectStore
+from storage.destinations.stow import Stow
 
 ReadSecret = Callable[[Secret], bytes]
 
@@ -32,6 +38,8 @@ def open_destination(
         return Folder(name, settings)
     if isinstance(settings, ObjectStoreDestination):
         return ObjectStore(name, settings, read_secret)
+    if isinstance(settings, StowDestination):
+        return Stow(name, settings, read_secret)
     assert isinstance(settings, DicomDestination)
     if settings.peer not in peers:
         raise ConfigFault([(f"destinations.{name}.peer", f"there is no [peers.{settings.peer}]")])

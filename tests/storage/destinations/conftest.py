@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pydicom.data
@@ -15,12 +16,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from config.destinations import DicomDestination, FolderDestination, ObjectStoreDestination
+from config.destinations import (
+    DicomDestination,
+    FolderDestination,
+    ObjectStoreDestination,
+    StowDestination,
+)
 from config.model import Peer
 from config.shapes import Secret
 from dicom.meta import read_meta
 from dicom.uid import derive
-from examples.peers import folder_pacs, orthanc, seaweed
+from examples.peers import azurite, fault_proxy, folder_pacs, orthanc, rclone, seaweed
 from examples.peers.process import free_port
 from node.sending import describe
 from storage.destinations.base import Destination, Outgoing, Receipt
@@ -53,6 +59,8 @@ class Place:
     """Whether it keeps whole files and can tell one content from another."""
     rewrites: bool = False
     """Whether it encodes objects anew to keep them, as Orthanc does with some."""
+    proof: str = "read-back"
+    """What its receipts say of an object that came through at once."""
 
     def open(self) -> Destination:
         return open_one(self.settings(), self.peers)
@@ -144,13 +152,56 @@ def s3_settings(s3) -> ObjectStoreDestination:
 
 
 @pytest.fixture(scope="session")
+def azure(tmp_path_factory) -> Iterator[azurite.Azurite]:
+    if words := azurite.missing():
+        pytest.skip(words)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        azurite.running(tmp_path_factory.mktemp("azurite")) as facts,
+    ):
+        patch.setenv("AZURE_ACCOUNT", facts.account)
+        patch.setenv("AZURE_KEY", facts.account_key)
+        yield facts
+
+
+@pytest.fixture(scope="session")
+def azure_settings(azure) -> ObjectStoreDestination:
+    return ObjectStoreDestination(
+        kind="object-store", url=f"az://{azure.container}/some/prefix", endpoint=azure.endpoint,
+        access_key=Secret(env="AZURE_ACCOUNT"), secret_key=Secret(env="AZURE_KEY"),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory) -> Iterator[rclone.Rclone]:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        rclone.running(tmp_path_factory.mktemp("rclone")) as facts,
+    ):
+        patch.setenv("GCS_ACCOUNT", facts.service_account)
+        yield facts
+
+
+@pytest.fixture(scope="session")
+def gcs_settings(gcs) -> ObjectStoreDestination:
+    return ObjectStoreDestination(
+        kind="object-store", url=f"gs://{gcs.bucket}/some/prefix", endpoint=gcs.endpoint,
+        secret_key=Secret(env="GCS_ACCOUNT"),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
 def pacs_of(tmp_path_factory) -> Iterator[Callable[[str], object]]:
     """Start each PACS once; skip where its Debian package is missing."""
     kinds = {
         "orthanc": (orthanc.running, orthanc.binary(), "orthanc"),
+        "stow": (
+            partial(orthanc.running, web=True), orthanc.binary() and orthanc.web_plugin(),
+            "orthanc-dicomweb",
+        ),
         "storescp": (folder_pacs.running_storescp, shutil.which("storescp"), "dcmtk"),
         "pynetdicom": (folder_pacs.running_pynetdicom, "always", ""),
-    }
+    }  # fmt: skip
     started: dict[str, object] = {}
     with contextlib.ExitStack() as stack:
 
@@ -172,25 +223,55 @@ def _pacs_place(kind: str, pacs) -> Place:
     def held(receipt: Receipt) -> bytes:
         return pacs.fetch(receipt.sop_instance_uid)
 
-    return Place(kind, lambda: settings, peers, held, knows_bytes=False, rewrites=kind == "orthanc")
+    if kind == "stow":
+        web = StowDestination(kind="stow", url=pacs.web_url, timeout_s=10, read_back=True)
+        return Place(kind, lambda: web, {}, held, proof="STOW-RS 200, read-back")
+    return Place(
+        kind, lambda: settings, peers, held, knows_bytes=False, rewrites=kind == "orthanc",
+        proof="status 0x0000",
+    )  # fmt: skip
 
 
-@pytest.fixture(params=["folder", "file", "s3", "orthanc", "storescp", "pynetdicom"])
+@pytest.fixture
+def proxy(s3) -> Iterator[fault_proxy.FaultProxy]:
+    """A proxy in front of the real S3 that writes down what passes, and does harm."""
+    with fault_proxy.running(s3.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def proxied(proxy, s3, s3_settings, tmp_path) -> ObjectStoreDestination:
+    """The real S3 behind the proxy, under a prefix of this test's own."""
+    url = f"s3://{s3.bucket}/{tmp_path.name}"
+    return s3_settings.model_copy(update={"endpoint": proxy.endpoint, "url": url})
+
+
+def _cloud_place(kind: str, request, tmp_path) -> Place:
+    """A bucket behind a real server; each test has a prefix of its own."""
+    server = request.getfixturevalue(kind)
+    settings = request.getfixturevalue(f"{kind}_settings")
+    url = settings.url.replace("some/prefix", tmp_path.name)
+    root = url.removesuffix(tmp_path.name)
+
+    def held(receipt: Receipt) -> bytes:
+        key = receipt.location.removeprefix(root)
+        if kind == "gcs":
+            return (server.folder / key).read_bytes()
+        return bytes(server.store().get(key).bytes())
+
+    return Place(kind, lambda: settings.model_copy(update={"url": url}), {}, held)
+
+
+@pytest.fixture(
+    params=["folder", "file", "s3", "azure", "gcs", "orthanc", "stow", "storescp", "pynetdicom"]
+)
 def place(request, tmp_path) -> Place:
     """Every kind of destination in turn."""
     kind = request.param
-    if kind in {"orthanc", "storescp", "pynetdicom"}:
+    if kind in {"orthanc", "stow", "storescp", "pynetdicom"}:
         return _pacs_place(kind, request.getfixturevalue("pacs_of")(kind))
-    if kind == "s3":
-        s3, settings = request.getfixturevalue("s3"), request.getfixturevalue("s3_settings")
-        mine = f"s3://{s3.bucket}/{tmp_path.name}"
-        settings = settings.model_copy(update={"url": mine})
-
-        def held(receipt: Receipt) -> bytes:
-            key = receipt.location.removeprefix(f"s3://{s3.bucket}/")
-            return bytes(s3.store().get(key).bytes())
-
-        return Place(kind, lambda: settings, {}, held)
+    if kind in {"s3", "azure", "gcs"}:
+        return _cloud_place(kind, request, tmp_path)
     if kind == "file":
         settings = ObjectStoreDestination(kind="object-store", url=f"file://{tmp_path}/a/b")
         return Place(
@@ -203,7 +284,7 @@ def place(request, tmp_path) -> Place:
     )
 
 
-@pytest.fixture(params=["s3", "dicom"])
+@pytest.fixture(params=["s3", "dicom", "stow"])
 def dead(request, tmp_path) -> Destination:
     """A destination whose server is not there."""
     port = free_port()
@@ -216,5 +297,8 @@ def dead(request, tmp_path) -> Destination:
                     access_key=Secret(env="ANY"), secret_key=Secret(env="ANY"),
                 )
             )  # fmt: skip
+    if request.param == "stow":
+        url = f"http://127.0.0.1:{port}/dicom-web"
+        return open_one(StowDestination(kind="stow", url=url, timeout_s=3))
     settings = DicomDestination(kind="dicom", peer="GONE", timeout_s=3)
     return open_one(settings, {"GONE": Peer(host="127.0.0.1", port=port)})

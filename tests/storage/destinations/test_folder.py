@@ -8,6 +8,7 @@ import pytest
 
 from config.destinations import FolderDestination
 from dicom.errors import Busy, Refused, Unreachable
+from storage.destinations.folder import _HERE
 
 
 @pytest.fixture
@@ -77,13 +78,22 @@ def test_a_name_taken_meanwhile_is_kept(folder, make, tmp_path, monkeypatch):
 
 
 def test_leftovers_of_a_killed_worker_go(folder, make, tmp_path):
-    """What a killed worker left half written is gone once the object is delivered."""
+    """What a killed worker left half written goes; what another node is writing now stays."""
     (receipt,) = folder.send([make(1)])
     path = tmp_path / receipt.location
-    path.rename(path.with_name(f".{path.name}.4711.part"))
+    path.unlink()
+    names = {
+        "dead": f".{path.name}.{_HERE}-{2**22 + 1}-00c0ffee.part",
+        "alive": f".{path.name}.{_HERE}-{os.getpid()}-00c0ffee.part",
+        "elsewhere": f".{path.name}.0123abcd-4711-00c0ffee.part",
+        "old": f".{path.name}.0123abcd-4712-00c0ffee.part",
+    }
+    for name in names.values():
+        path.with_name(name).touch()
+    os.utime(path.with_name(names["old"]), (0, 0))
     (again,) = folder.send([make(1)])
     assert again.location == receipt.location
-    assert files(tmp_path) == [path.name]
+    assert set(files(tmp_path)) == {path.name, names["alive"], names["elsewhere"]}
 
 
 def test_a_disk_that_lies_is_found_out(folder, make, tmp_path, monkeypatch):

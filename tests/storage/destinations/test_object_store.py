@@ -13,8 +13,9 @@ import pytest
 from config.destinations import ObjectStoreDestination
 from config.shapes import Secret
 from dicom.errors import Busy, Refused, Unreachable
-from storage.destinations import object_store
-from storage.destinations.object_store import ONE_PUT_BYTES, ObjectStore
+from storage.destinations import bucket, bucket_settings, object_store
+from storage.destinations.bucket import ONE_PUT_BYTES, Bucket, Found
+from storage.destinations.object_store import ObjectStore
 
 
 @pytest.fixture
@@ -131,8 +132,8 @@ def test_a_silent_store_is_unreachable(s3_settings, s3, make):
 @pytest.mark.p7
 def test_large_objects_go_up_in_parts(opened, s3_settings, s3, make, monkeypatch):
     """An object too large for one request arrives whole, and a duplicate does not replace it."""
-    monkeypatch.setattr(object_store, "ONE_PUT_BYTES", 5 << 20)
-    monkeypatch.setattr(object_store, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(bucket, "ONE_PUT_BYTES", 5 << 20)
+    monkeypatch.setattr(bucket, "PART_BYTES", 5 << 20)
     one, other = (make(7, comment=word, pixels=11 << 20) for word in ("one", "two"))
     destination = opened(s3_settings)
     receipts = list(destination.send([one, other, one]))
@@ -144,8 +145,11 @@ def test_large_objects_go_up_in_parts(opened, s3_settings, s3, make, monkeypatch
     assert ONE_PUT_BYTES >= 8 << 20
 
 
-def test_many_are_on_their_way_at_once(opened, s3_settings, make):
-    """No more objects are taken in advance than may be sent at once, so that memory stays flat."""
+@pytest.mark.parametrize("ahead", [3, 0])
+def test_few_are_taken_in_advance(opened, s3_settings, make, monkeypatch, ahead):
+    """Some objects wait for a thread, but few, and of large ones none: memory stays flat."""
+    monkeypatch.setattr(object_store, "AHEAD", 3)
+    monkeypatch.setattr(object_store, "AHEAD_BYTES", (1 << 20) * ahead)
     taken = []
 
     def objects():
@@ -155,7 +159,7 @@ def test_many_are_on_their_way_at_once(opened, s3_settings, make):
 
     destination = opened(s3_settings, concurrency=4)
     for done, _ in enumerate(destination.send(objects()), 1):
-        assert len(taken) <= done + 4
+        assert len(taken) <= done + 4 + ahead
     assert done == 40
 
 
@@ -163,12 +167,12 @@ def test_many_are_on_their_way_at_once(opened, s3_settings, make):
 def test_receipts_before_a_fault_stand(opened, s3_settings, make, monkeypatch):
     """One object that fails keeps neither its neighbours nor their receipts back."""
     bad = make(3, study="stand")
-    real = ObjectStore._digest
+    real = Bucket.read
 
     def lies(self, key):
-        return "0" * 64 if bad.sop_instance_uid in key else real(self, key)
+        return Found("0" * 64, "") if bad.sop_instance_uid in key else real(self, key)
 
-    monkeypatch.setattr(ObjectStore, "_digest", lies)
+    monkeypatch.setattr(Bucket, "read", lies)
     destination = opened(s3_settings, concurrency=4)
     receipts = []
 
@@ -185,7 +189,7 @@ def test_receipts_before_a_fault_stand(opened, s3_settings, make, monkeypatch):
 
 def test_plain_http_must_be_asked_for(make):
     """Without an endpoint in the config that says http://, nothing travels unencrypted."""
-    options = object_store._client_options
+    options = bucket_settings.client_options
     bare = ObjectStoreDestination(kind="object-store", url="s3://bucket/x")
     assert not options(bare, 1)["allow_http"]
     assert not options(bare.model_copy(update={"endpoint": "https://s3"}), 1)["allow_http"]
@@ -230,12 +234,13 @@ def test_keys_that_cannot_be_keys_are_refused(opened_grumpy, grumpy):
 def test_an_object_removed_meanwhile_is_tried_again(opened, s3_settings, make, monkeypatch, s3):
     """What is gone between writing and reading back is owed still, not refused."""
     destination = opened(s3_settings)
-    real = ObjectStore._create
+    real = Bucket.create
 
-    def removed(self, key, outgoing):
-        real(self, key, outgoing)
-        self._store.delete(key)
+    def removed(self, key, outgoing, digest):
+        created = real(self, key, outgoing, digest)
+        self.store.delete(key)
+        return created
 
-    monkeypatch.setattr(ObjectStore, "_create", removed)
+    monkeypatch.setattr(Bucket, "create", removed)
     with pytest.raises(Unreachable, match="not there"):
         list(destination.send([replace(make(9), sop_instance_uid="1.2.3.9")]))
