@@ -1,4 +1,4 @@
-"""Named points of the write path at which a test can kill the process, to prove recovery.
+"""Named points of the ways in and out at which a test can kill the process, to prove recovery.
 
 For tests only: without the environment variable PENUMBRA_CRASH_AT nothing happens here.
 """
@@ -17,6 +17,18 @@ POINTS: Final = (
     "before-rename",
     "after-rename",
 )
+LEAVING_POINTS: Final = (
+    "released",
+    "copying",
+    "copied",
+    "noted",
+    "moved",
+    "given-up",
+    "before-unlink",
+    "after-unlink",
+    "forgotten",
+)
+"""Those on the way out (storage/retention.py)."""
 
 
 def _planned(text: str) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """Put one object into the spool from a process that does not own it: how results come back."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,12 +60,13 @@ def deposit(
 
 
 def _create(root: Path, writer: str, room: Room) -> Segment:
-    number = 0
     while True:
         try:
-            return Segment.create(root, f"{writer}-{number:06d}", room)
+            # No name is ever used twice: who followed a segment that has left since would take
+            # the next one of that name for known.
+            return Segment.create(root, f"{writer}-{os.urandom(6).hex()}", room)
         except FileExistsError:
-            number += 1
+            continue
 
 
 def _discard(segment: Segment) -> None:

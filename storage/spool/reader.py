@@ -11,11 +11,14 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from dicom.entity import Instance, Location
 from dicom.errors import Corrupt, StorageFault
+from storage.spool.forwarding import forwarded
+from storage.spool.identity import identity
 from storage.spool.record import Record, checksum_of
 from storage.spool.scan import digest_at, walk
 from storage.spool.sealing import FRAME_BYTES, NO_KEYS, Cipher, SpoolKeys, sealed_bytes
@@ -38,6 +41,18 @@ STRETCH_BYTES: Final = 32 << 20
 anew takes longer than to read it, and what is mapped counts as the process's memory."""
 
 
+class Elsewhere(StorageFault):
+    """The bytes lie in the spool of another node, and nobody staged them."""
+
+    code = "elsewhere"
+
+    def __init__(self, node: str) -> None:
+        super().__init__(
+            f"its bytes lie in the spool of another node ({node[:8]}): with [staging] in the config"
+            " of all nodes, or its objects sent to one node alone, this can be done"
+        )
+
+
 class SpoolReader:
     """Opens places in a spool's folder. Safe to share between threads.
 
@@ -53,13 +68,17 @@ class SpoolReader:
         self._stretch = "", 0
         self._lock = threading.Lock()
 
+    def is_here(self, location: Location) -> bool:
+        """Whether a place is in this spool: a ledger that nodes share knows others' places too."""
+        return not location.node or location.node == identity(self.root)
+
     def open(self, location: Location) -> BinaryIO:
         """Open an Instance's Part 10 bytes as a seekable stream with a descriptor of its own.
 
         Raises Corrupt when its segment is missing or ends before them, and, while it is read,
         when a frame of a sealed object was changed.
         """
-        fd, cipher = self._open(location)
+        fd, cipher, location = self._open(location)
         window = Window(fd, location) if cipher is None else SealedWindow(fd, location, cipher)
         return io.BufferedReader(window, BUFFER_BYTES)
 
@@ -82,21 +101,16 @@ class SpoolReader:
         """
         if not location.length:
             return memoryview(b"")
-        end = location.offset + location.length
-        stretch = location.segment, location.offset // STRETCH_BYTES
         with self._lock:
-            if stretch != self._stretch:
-                self._latest, self._stretch = None, stretch
-            mapped = self._maps.get(location.segment)
-            if mapped is None or min(len(mapped), mapped.size()) < end:
-                with self._segment(location) as fd:
-                    _require(fd, location, end)
-                    mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
-                self._maps[location.segment] = mapped
-            self._latest = mapped
+            mapped, location = self._mapping(location)
         if mapped[location.offset - 1] != PLAIN_END:
             return None
-        return memoryview(mapped)[location.offset : end]
+        return memoryview(mapped)[location.offset : _end(location)]
+
+    def let_go(self) -> None:
+        """Keep no mapping: a segment that leaves gives its room back when nobody maps it."""
+        with self._lock:
+            self._latest, self._stretch = None, ("", 0)
 
     def identify(self, record: Record) -> Instance:
         """Read a record whole, and give its Instance, with the digest of the bytes.
@@ -116,13 +130,11 @@ class SpoolReader:
 
     def record_at(self, location: Location) -> Record:
         """Find the record of a place, by walking its segment. Raises Corrupt where none is left."""
+        fd, place = self._descriptor(location)
+        here = replace(place, node="")  # the log knows no nodes
         try:
-            fd = open_segment(self.root, location.segment)
-        except OSError as fault:
-            raise Corrupt(f"{where(location)} cannot be opened: {fault.strerror}") from fault
-        try:
-            for found in walk(fd, location.segment, 0, os.fstat(fd).st_size):
-                if isinstance(found, Record) and found.location == location:
+            for found in walk(fd, here.segment, 0, os.fstat(fd).st_size):
+                if isinstance(found, Record) and found.location == here:
                     return found
         finally:
             os.close(fd)
@@ -136,67 +148,94 @@ class SpoolReader:
             uid = instance.arrival.sop_instance_uid
             raise Corrupt(f"{uid}: {where(location)} does not match its digest")
 
+    def _mapping(self, location: Location) -> tuple[mmap.mmap, Location]:
+        """Map an object's segment, or take the mapping that is there; say where in it it lies."""
+        stretch = location.segment, location.offset // STRETCH_BYTES
+        if stretch != self._stretch:
+            self._latest, self._stretch = None, stretch
+        mapped = self._maps.get(location.segment)
+        if mapped is None or min(len(mapped), mapped.size()) < _end(location):
+            fd, here = self._descriptor(location)
+            try:
+                if here != location:  # it was moved: views of the new place share a mapping too
+                    return self._mapping(here)
+                _require(fd, location, _end(location))
+                mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+            finally:
+                os.close(fd)
+            self._maps[location.segment] = mapped
+        self._latest = mapped
+        return mapped, location
+
     def _digest(self, location: Location) -> str:
         """Compute the SHA-256 (hex) of an object. Raises Corrupt where a frame does not open."""
-        with self._opened(location) as (fd, cipher):
+        with self._opened(location) as (fd, cipher, here):
             if cipher is None:
                 try:
-                    return digest_at(fd, location)
+                    return digest_at(fd, here)
                 except OSError as fault:
-                    raise unreadable(location, fault) from fault
+                    raise unreadable(here, fault) from fault
             sha = hashlib.sha256()
-            for frame in SealedBody(fd, location, cipher).frames():
+            for frame in SealedBody(fd, here, cipher).frames():
                 sha.update(frame)
             return sha.hexdigest()
 
     def _unsealed(self, location: Location) -> memoryview:
         """Open a sealed object into memory of its own, which goes with its last view."""
-        with self._opened(location) as (fd, cipher):
+        with self._opened(location) as (fd, cipher, here):
             if cipher is None:
-                raise Corrupt(f"{where(location)}: no object begins there")
-            whole = _memory(location)
-            for index, frame in enumerate(SealedBody(fd, location, cipher).frames()):
+                raise Corrupt(f"{where(here)}: no object begins there")
+            whole = _memory(here)
+            for index, frame in enumerate(SealedBody(fd, here, cipher).frames()):
                 whole[index * FRAME_BYTES : index * FRAME_BYTES + len(frame)] = frame
         return memoryview(whole).toreadonly()
 
-    def _open(self, location: Location) -> tuple[int, Cipher | None]:
-        """Open an object's segment, and say how to open the object itself, if it is sealed."""
-        fd = self._descriptor(location)
+    def _open(self, location: Location) -> tuple[int, Cipher | None, Location]:
+        """Open an object's segment; say how to open the object, if it is sealed, and its place."""
+        fd, here = self._descriptor(location)
         try:
-            _require(fd, location, location.offset + location.length)
-            header = header_at(fd, location)
+            _require(fd, here, _end(here))
+            header = header_at(fd, here)
             if not header:
-                return fd, None
-            _require(fd, location, location.offset + sealed_bytes(location.length))
-            return fd, cipher_of(header, location, self.keys)
+                return fd, None, here
+            _require(fd, here, here.offset + sealed_bytes(here.length))
+            return fd, cipher_of(header, here, self.keys), here
         except BaseException:
             os.close(fd)
             raise
 
-    def _descriptor(self, location: Location) -> int:
+    def _descriptor(self, location: Location) -> tuple[int, Location]:
+        """Open the segment that holds an object now, and say where in it; it may have moved."""
+        if not self.is_here(location):
+            raise Elsewhere(location.node)
         try:
-            return open_segment(self.root, location.segment)
+            return open_segment(self.root, location.segment), location
+        except FileNotFoundError as fault:
+            moved = forwarded(self.root, location)
+            if moved is None:
+                raise _not_there(location, fault) from fault
+            return self._descriptor(moved)
         except OSError as fault:
-            raise Corrupt(
-                f"segment {location.segment} cannot be opened: {fault.strerror};"
-                " restore it from a backup, or ask the sender again"
-            ) from fault
+            raise _not_there(location, fault) from fault
 
     @contextmanager
-    def _segment(self, location: Location) -> Iterator[int]:
-        fd = self._descriptor(location)
+    def _opened(self, location: Location) -> Iterator[tuple[int, Cipher | None, Location]]:
+        fd, cipher, here = self._open(location)
         try:
-            yield fd
+            yield fd, cipher, here
         finally:
             os.close(fd)
 
-    @contextmanager
-    def _opened(self, location: Location) -> Iterator[tuple[int, Cipher | None]]:
-        fd, cipher = self._open(location)
-        try:
-            yield fd, cipher
-        finally:
-            os.close(fd)
+
+def _not_there(location: Location, fault: OSError) -> Corrupt:
+    return Corrupt(
+        f"segment {location.segment} cannot be opened: {fault.strerror}; unless [retention] let"
+        " its objects go, restore it from a backup, or ask the sender again"
+    )
+
+
+def _end(location: Location) -> int:
+    return location.offset + location.length
 
 
 def _memory(location: Location) -> mmap.mmap:

@@ -1,5 +1,6 @@
 """The spool: where associations append Instances, and from where the ledger follows them."""
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -13,14 +14,16 @@ import structlog
 
 from dicom.entity import Arrival
 from dicom.errors import StorageFault
+from storage.spool.crash import crash_point
 from storage.spool.publication import Publication
 from storage.spool.record import Record, encode_facts
 from storage.spool.recording import Recording
 from storage.spool.recover import Recovered, recover
 from storage.spool.sealing import SpoolKey
-from storage.spool.segment import Room, Segment, full, segments
+from storage.spool.segment import SEALED, Room, Segment, full, segments, sync_directory
 
 LOCK_NAME: Final = "lock"
+_RUN_DIGITS: Final = 12
 
 log = structlog.get_logger()
 
@@ -148,6 +151,29 @@ class Spool:
         """Return the bytes that committed records take, and the number of their segments."""
         return self._publication.usage()
 
+    def sealed(self) -> Iterator[tuple[str, int]]:
+        """Name the sealed segments and their sizes; no process writes to those any more."""
+        for name, suffix in sorted(segments(self.root)):
+            if suffix == SEALED:
+                with contextlib.suppress(FileNotFoundError):
+                    yield name, (self.root / (name + SEALED)).stat().st_size
+
+    def remove(self, segment: str) -> None:
+        """Remove a sealed segment's file for good; what has it open or mapped reads on.
+
+        For retention alone, which has made sure that nobody needs it. To do it again does no
+        harm. Raises StorageFault when the disk fails.
+        """
+        try:
+            crash_point("before-unlink")
+            (self.root / (segment + SEALED)).unlink(missing_ok=True)
+            sync_directory(self.root)
+            crash_point("after-unlink")
+        except OSError as fault:
+            words = f"segment {segment} cannot be removed: {fault.strerror}"
+            raise StorageFault(words) from fault
+        self._publication.forget(segment)
+
     def free_bytes(self) -> int:
         """Ask how much may still be written on the spool's disk, its reserve included."""
         return self._room.free_bytes()
@@ -227,8 +253,9 @@ def _own(root: Path) -> int:
 
 def _unused_run(root: Path, now: float) -> str:
     """Name this process's segments by its start, in milliseconds, so that names sort by age."""
-    taken = {name.partition("-")[0] for name, _ in segments(root)}
+    taken = {name[:_RUN_DIGITS] for name, _ in segments(root)}
     number = int(now * 1000)
-    while f"{number:012x}" in taken:
+    while f"{number:0{_RUN_DIGITS}x}" in taken:
         number += 1
-    return f"{number:012x}"
+    # A clock that was set back must not name a segment after one that has left meanwhile.
+    return f"{number:0{_RUN_DIGITS}x}{os.urandom(2).hex()}"

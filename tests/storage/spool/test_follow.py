@@ -125,9 +125,7 @@ def test_a_deposit_is_noticed(spool, root, objects):
         assert record == result
         assert objects.read(root, objects.identified(result, b"result")) == b"result"
         position[result.location.segment] = record.end
-    assert [file.name for file in sorted(root.glob("job*"))] == [
-        f"job1-99-00000{number}.seg" for number in range(3)
-    ]
+    assert len({file.name for file in root.glob("job1-99-*.seg")}) == 3
     assert len({mine.location.segment, *position}) == 4
 
 
