@@ -1,18 +1,105 @@
-"""Open the ledger's database: SQLite with a write-ahead log, each commit synced."""
+"""Open the ledger's database, SQLite or PostgreSQL, and hand out its transactions; home of psycopg.
 
-from collections.abc import Callable, Iterable, Iterator
+SQLite has a write-ahead log, syncs each commit, and lets one transaction write at a time. On
+PostgreSQL writers take one advisory lock for the same order: whatever a transaction reads before
+it writes still holds when it writes, and events become visible in the order of their ids.
+"""
+
+import contextlib
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, select
+import psycopg
+from psycopg.types.string import StrDumperUnknown
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from dicom.errors import Corrupt, StorageFault
+from dicom.errors import StorageFault
 from storage.ledger import schema
+from storage.ledger.migrate import NO_STEPS, Step, migrate
+from storage.spool.identity import identity
 
 FILE_NAME = "ledger.sqlite"
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
+_CONNECT: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    # A server that a network cut took away is missed after seconds, not after hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "penumbra",
+}
+_SESSION: Final = (
+    # Compiling the search for the next job takes seconds, running it a millisecond.
+    "jit = off",
+    "lock_timeout = '30s'",
+    # Who was cut off in mid-transaction must not keep the writers' lock.
+    "idle_in_transaction_session_timeout = '60s'",
+    "tcp_keepalives_idle=10",
+    "tcp_keepalives_interval=3",
+    "tcp_keepalives_count=3",
+)
+_CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
+CLOCK_EVERY_S: Final = 30.0
+_WRITERS: Final = 0x50454E
+"""With the schema's name, the advisory lock that writers take."""
+_PLAIN_CLASSES: Final = frozenset({"08", "28", "3D", "53", "55", "57"})
+"""SQLSTATE classes whose words are about the server and not about values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL database, and the schema in it where our tables lie ("": the user's own)."""
+
+    url: str
+    password: str | None = field(default=None, repr=False)
+    schema: str = ""
+
+    def engine(self) -> Engine:
+        """Make the pool of connections; nothing is connected yet."""
+        url: URL = make_url(self.url).set(drivername="postgresql+psycopg")
+        if self.password is not None:
+            url = url.set(password=self.password)
+        return create_engine(
+            url,
+            pool_size=4,
+            max_overflow=12,
+            pool_pre_ping=True,
+            pool_use_lifo=True,
+            connect_args=_CONNECT,
+            hide_parameters=True,
+        )
+
+
+class Away(StorageFault):
+    """The database does not answer, or broke off: what was asked is tried again."""
+
+    code = "ledger-away"
+    retry = True
+
+
+class _WithoutNul(StrDumperUnknown):
+    """PostgreSQL's text holds no NUL; a sender's may."""
+
+    def dump(self, obj: str) -> Any:
+        """Show it as a character that no sender means."""
+        return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 def _preparing(pragmas: Iterable[str]) -> Callable[[Any, object], None]:
@@ -33,57 +120,194 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+def _preparing_session(space: str) -> Callable[[Any, object], None]:
+    def prepare(connection: Any, _record: object) -> None:
+        connection.adapters.register_dumper(str, _WithoutNul)
+        with connection.cursor() as cursor:
+            for setting in _SESSION:
+                cursor.execute(f"SET {setting}")
+            if space:
+                cursor.execute(f'SET search_path = "{space}"')
+        connection.commit()
+
+    return prepare
+
+
+def _taking_turns(space: str) -> Callable[[Connection], None]:
+    # Signed, as PostgreSQL's integers are.
+    key = (_WRITERS, zlib.crc32(space.encode()) - (1 << 31))
+
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("reading", False):
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", key)
+
+    return begin
+
+
 class Database:
     """The one place that hands out transactions; safe to share between threads."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(reading=True)
+    def __init__(
+        self, engine: Engine, prepare: Callable[[Connection], None], node: str = ""
+    ) -> None:
+        self.node = node
+        """Whose spool lies beside it, where several share it; "" for none, or for the only one."""
+        self._engine = engine.execution_options(node=node)
+        engine = self._engine
+        reading: dict[str, Any] = {"reading": True}
+        if engine.dialect.name == "postgresql":
+            reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader = engine.execution_options(**reading)
+        self._prepare = prepare
+        self._prepared = False
+        self._preparing = threading.Lock()
+        self._telling = threading.Lock()
+        self._ahead_s = time.time() - time.monotonic()
+        self._ask_at = 0.0
 
     @classmethod
-    def open(cls, data_dir: Path) -> Self:
-        """Open or make the ledger in a data directory.
+    def open(cls, data_dir: Path, server: Server | None = None, *, patient: bool = False) -> Self:
+        """Open or make the ledger in a data directory, or on a server.
 
-        Raises StorageFault when the file cannot be opened, Corrupt when it is not a ledger of
-        this version.
+        Raises StorageFault when it cannot be opened, Corrupt when a newer release wrote it; Away
+        when the server does not answer, unless `patient`: then each transaction asks anew.
         """
+        if server is not None:
+            node = identity(data_dir / "spool")
+            return cls._on_server(
+                server, schema.metadata, schema.VERSION, schema.STEPS, patient=patient, node=node
+            )
         data_dir.mkdir(parents=True, exist_ok=True)
         engine = create_engine(f"sqlite:///{data_dir / FILE_NAME}", pool_size=8, max_overflow=16)
-        return cls._over(engine, PRAGMAS, schema.metadata, schema.VERSION, "the ledger")
+        return cls._over(
+            engine,
+            PRAGMAS,
+            schema.metadata,
+            schema.VERSION,
+            "the ledger",
+            steps=schema.STEPS,
+        )
 
     @classmethod
     def _over(
-        cls, engine: Engine, pragmas: Iterable[str], tables: MetaData, version: int, name: str
+        cls,
+        engine: Engine,
+        pragmas: Iterable[str],
+        tables: MetaData,
+        version: int,
+        name: str,
+        *,
+        steps: Sequence[Step] = NO_STEPS,
     ) -> Self:
-        """Set up connections, make tables that are missing, and see that the version is ours."""
+        """Set up connections to SQLite, and bring the tables to this release."""
         event.listen(engine, "connect", _preparing(pragmas))
         event.listen(engine, "begin", _begin)
-        database = cls(engine)
-        versions = tables.tables["version"]
-        with database.write() as db:
-            tables.create_all(db)
-            found = db.scalar(select(versions.c.version))
-            if found is None:
-                db.execute(versions.insert().values(version=version))
-            elif found != version:
-                raise Corrupt(f"{name} has version {found}, this release reads {version}")
-        return database
+        made = cls(engine, lambda db: migrate(db, tables, version, name, steps))
+        return made._opened()
+
+    @classmethod
+    def _on_server(
+        cls,
+        server: Server,
+        tables: MetaData,
+        version: int,
+        steps: Sequence[Step],
+        *,
+        patient: bool,
+        node: str = "",
+    ) -> Self:
+        """Set up connections to PostgreSQL, and bring the tables to this release."""
+        engine = server.engine()
+        event.listen(engine, "connect", _preparing_session(server.schema))
+        event.listen(engine, "begin", _taking_turns(server.schema))
+
+        def prepare(db: Connection) -> None:
+            if server.schema:
+                db.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{server.schema}"')
+            migrate(db, tables, version, "the database", steps)
+
+        made = cls(engine, prepare, node)
+        return made._opened(patient=patient)
+
+    def _opened(self, *, patient: bool = False) -> Self:
+        """Bring the tables to this release now, or where it may and must be patient, later."""
+        try:
+            self._ready()
+        except StorageFault as fault:
+            if not (patient and fault.retry):
+                self.close()
+                raise
+        return self
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may use it as well."""
+        return self._engine.dialect.name == "postgresql"
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a transaction that may write; committed and synced when the block ends well."""
+        """Give a transaction that may write; committed and synced when the block ends well.
+
+        Until then no other writes. Raises Away when the server does not answer or breaks off; the
+        transaction may have been committed then, which whoever repeats it must bear.
+        """
+        self._ready()
         with self._as_fault(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a transaction that sees one state of the ledger and blocks no writer."""
+        self._ready()
         with self._as_fault(), self._reader.begin() as connection:
             yield connection
+
+    def now(self) -> float:
+        """Give the time that all who share the ledger go by, in seconds since the epoch.
+
+        On PostgreSQL it is the server's, asked for now and then; otherwise this machine's. While
+        the server is away time goes on from its last answer.
+        """
+        if not self.is_shared:
+            return time.time()
+        with self._telling:
+            if time.monotonic() >= self._ask_at:
+                self._ask_at = time.monotonic() + CLOCK_EVERY_S
+                with contextlib.suppress(StorageFault), self.read() as db:
+                    told: float = db.exec_driver_sql(_CLOCK).scalar_one()
+                    self._ahead_s = told - time.monotonic()
+            return time.monotonic() + self._ahead_s
+
+    @contextmanager
+    def listening(self, channels: Iterable[str]) -> Iterator[psycopg.Connection[Any]]:
+        """Give a connection that hears what is told on these channels; on PostgreSQL alone.
+
+        Raises Away when the connection cannot be made, or is lost while the block runs.
+        """
+        url = self._engine.url.set(drivername="postgresql")
+        try:
+            with psycopg.connect(
+                url.render_as_string(hide_password=False), autocommit=True, **_CONNECT
+            ) as connection:
+                for channel in channels:
+                    connection.execute(f'LISTEN "{channel}"'.encode())
+                yield connection
+        except psycopg.Error as fault:
+            raise self._fault(fault) from fault
 
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
+
+    def _ready(self) -> None:
+        """Bring the tables to this release, once."""
+        if self._prepared:
+            return
+        with self._preparing, self._as_fault():
+            if not self._prepared:
+                with self._engine.begin() as db:
+                    self._prepare(db)
+                self._prepared = True
 
     @contextmanager
     def _as_fault(self) -> Iterator[None]:
@@ -92,8 +316,37 @@ class Database:
         except DBAPIError as fault:
             # The statement's parameters stay out of the words.
             raise self._fault(fault.orig) from fault
+        except PoolExhausted as fault:
+            raise self._fault(fault) from fault
 
     @staticmethod
     def _fault(cause: BaseException | None) -> StorageFault:
         """Name what the driver says."""
-        return StorageFault(f"ledger: {cause}")
+        return fault_of("ledger", cause)
+
+
+def node_of(db: Connection) -> str:
+    """Say whose spool lies beside the process that has this transaction: Database.node."""
+    node: str = db.get_execution_options().get("node", "")
+    return node
+
+
+def fault_of(name: str, cause: BaseException | None) -> StorageFault:
+    """Make a fault of a driver's: Away for what may pass by itself. Values stay out of its words.
+
+    PostgreSQL quotes values in some of its messages; of those only the kind and the place stay.
+    """
+    if isinstance(cause, PoolExhausted):
+        return Away(f"{name}: every connection is in use")
+    if not isinstance(cause, psycopg.Error):
+        return StorageFault(f"{name}: {cause}")
+    state = cause.sqlstate or ""
+    if not state:
+        words = " ".join(str(cause).split())
+    elif state[:2] in _PLAIN_CLASSES:
+        words = cause.diag.message_primary or state
+    else:
+        place = cause.diag.constraint_name or cause.diag.table_name or ""
+        words = f"{type(cause).__name__} {state} {place}".rstrip()
+    passing = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return (Away if passing else StorageFault)(f"{name}: {words}")

@@ -53,7 +53,8 @@ class Follower:
         self._unindexed: list[Entry] = []
         self._unindexed_to: dict[str, int] = {}
         self._clock = clock
-        self._position = intake.positions()
+        self._position: dict[str, int] | None = None
+        """None until the ledger could be asked: its server may be away when the node starts."""
         self._behind = True
 
     def index_is_behind(self) -> bool:
@@ -82,7 +83,7 @@ class Follower:
 
         The next batch is being read meanwhile.
         """
-        batch = self._ahead or self._begin(self._position)
+        batch = self._ahead or self._begin(self._reached())
         if not batch:
             self._add()
             return None
@@ -91,14 +92,17 @@ class Follower:
         except BaseException:
             self._ahead = []  # it comes after what was not absorbed
             self._readings.forget()
+            # It may have been absorbed all the same, and is no news then when it comes again.
+            self._behind = True
             raise
 
     def _absorb(self, batch: Sequence[Record]) -> Tally:
         arrived = self._readings.collect()
         reached = _reached(batch)
-        self._ahead = self._begin({**self._position, **reached})
+        position = self._reached()
+        self._ahead = self._begin({**position, **reached})
         tally = self._intake.absorb(arrived, reached, self._clock())
-        self._position.update(reached)
+        position.update(reached)
         self._spool.followed(reached)
         if not self._behind:
             self._unindexed += _entries(tally.new)
@@ -127,9 +131,18 @@ class Follower:
             self._behind = True  # from its own position it is caught up later
             log.error("index behind", fault=fault.code, words=str(fault))
 
+    def _reached(self) -> dict[str, int]:
+        """Give how far the ledger has followed each segment, asked once. Raises StorageFault."""
+        if self._position is None:
+            self._position = self._intake.positions()
+        return self._position
+
     def lag_records(self) -> int:
-        """Count the committed records that are not filed yet, up to a bound; from any thread."""
-        return self._spool.count(dict(self._position), MOST_LAG)
+        """Count the committed records that are not filed yet, up to a bound; from any thread.
+
+        Until the ledger could be asked how far it has come, that is all of them.
+        """
+        return self._spool.count(dict(self._position or {}), MOST_LAG)
 
     def file_again(self, sop_instance_uid: str, digest: str) -> None:
         """Try once more to file an object that was held. Raises the Fault that still holds it."""

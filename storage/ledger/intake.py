@@ -15,11 +15,13 @@ from dicom.errors import Corrupt, ServiceFault
 from routing.job import Kind, NewJob, State
 from storage.ledger import events, jobs
 from storage.ledger.arrived import NOWHERE, UNREAD, Arrived
-from storage.ledger.database import Database
+from storage.ledger.database import Database, node_of
 from storage.ledger.schema import instances, positions, series
 
 MODALITY_LIMIT: Final = 16
 """A CS is no longer (PS3.5 Table 6.2-1); what is comes from a sender that made it up."""
+_IS_LIMIT: Final = 1 << 31
+"""PS3.5 Table 6.2-1."""
 UNREAD_PREFIX: Final = "unread:"
 """Where a digest should stand, an object that could not be read has its place in the spool: two
 such objects of one UID may differ."""
@@ -67,20 +69,23 @@ class Intake:
 
     def positions(self) -> dict[str, int]:
         """Give the offset behind the last absorbed record of every segment."""
+        query = select(positions).where(positions.c.node == self._database.node)
         with self._database.read() as db:
-            return {row.segment: row.position for row in db.execute(select(positions))}
+            return {row.segment: row.position for row in db.execute(query)}
 
     def absorb(self, batch: Sequence[Arrived], reached: Mapping[str, int], now: float) -> Tally:
         """File a batch and move the positions, or do neither."""
         tally = Tally()
         with self._database.write() as db:
             known = _known(db, {one.instance.arrival.sop_instance_uid for one in batch})
+            gone = _released(db, known)
             rows: list[dict[str, object]] = []
-            for one in map(_marked, batch):
+            for one in map(_marked, _placed(batch, node_of(db))):
                 uid, digest = one.instance.arrival.sop_instance_uid, one.instance.digest
                 digests = known.setdefault(uid, set())
                 if digest in digests:
                     tally.duplicates += 1
+                    _take_back(db, one, gone)
                     continue
                 conflict = any(map(is_read, digests))  # what nobody can read stands in no way
                 digests.add(digest)
@@ -122,11 +127,22 @@ class Intake:
             if others and not is_read(known_as):
                 raise Conflict
             unfiled = and_(this, instances.c.series_instance_uid == NOWHERE.series_instance_uid)
-            filed = db.execute(
-                update(instances).where(unfiled).values(**asdict(one.key), digest=digest)
-            )
+            known = {**asdict(one.key), "instance_number": _number(one)}
+            filed = db.execute(update(instances).where(unfiled).values(**known, digest=digest))
             if filed.rowcount:
                 _grow_series(db, [one])
+
+
+def _placed(batch: Sequence[Arrived], node: str) -> Sequence[Arrived]:
+    """Say whose spool the objects lie in, where several nodes share the ledger."""
+    if not node:
+        return batch
+    return [
+        replace(
+            one, instance=replace(one.instance, location=replace(one.instance.location, node=node))
+        )
+        for one in batch
+    ]
 
 
 def _marked(one: Arrived) -> Arrived:
@@ -146,6 +162,34 @@ def _known(db: Connection, uids: set[str]) -> dict[str, set[str]]:
     return found
 
 
+def _released(db: Connection, uids: Iterable[str]) -> dict[tuple[str, str], Location]:
+    """Give what retention let go of, by UID and digest, with its last place."""
+    query = select(instances).where(
+        instances.c.sop_instance_uid.in_(uids), instances.c.released_at.is_not(None)
+    )
+    found = map(instance_of, db.execute(query))
+    return {(one.arrival.sop_instance_uid, one.digest): one.location for one in found}
+
+
+def _take_back(db: Connection, one: Arrived, gone: dict[tuple[str, str], Location]) -> None:
+    """Note that the bytes of a known object are in the spool again, where retention let them go.
+
+    The same record, read once more, brings nothing back.
+    """
+    place = one.instance.location
+    this = one.instance.arrival.sop_instance_uid, one.instance.digest
+    if gone.pop(this, place) == place:
+        return
+    row = and_(instances.c.sop_instance_uid == this[0], instances.c.digest == this[1])
+    here = {**asdict(place), "released_at": None}
+    db.execute(update(instances).where(row).values(**here))
+    whole = and_(
+        series.c.study_instance_uid == one.key.study_instance_uid,
+        series.c.series_instance_uid == one.key.series_instance_uid,
+    )
+    db.execute(update(series).where(whole).values(released_at=None))
+
+
 def _row(one: Arrived, *, conflict: bool) -> dict[str, object]:
     arrival, location = one.instance.arrival, one.instance.location
     return {
@@ -153,11 +197,22 @@ def _row(one: Arrived, *, conflict: bool) -> dict[str, object]:
         "segment": location.segment,
         "offset": location.offset,
         "length": location.length,
+        "node": location.node,
         "study_instance_uid": one.key.study_instance_uid,
         "series_instance_uid": one.key.series_instance_uid,
         "digest": one.instance.digest,
         "conflict": conflict,
+        "instance_number": _number(one),
     }
+
+
+def _number(one: Arrived) -> int | None:
+    """Give an object's InstanceNumber; None where it says none, or none that an IS can hold."""
+    try:
+        number = int(one.texts.get("InstanceNumber", ""))
+    except ValueError:
+        return None
+    return number if abs(number) < _IS_LIMIT else None
 
 
 def _account(db: Connection, one: Arrived, tally: Tally, now: float, *, conflict: bool) -> None:
@@ -201,6 +256,8 @@ def _grow_series(db: Connection, new: Iterable[Arrived]) -> None:
             .values(
                 instances=series.c.instances + len(members),
                 last_at=max(times),
+                released_at=None,
+                look_at=_look_at(first, max(times)),
                 open=True,
             )
         )
@@ -214,19 +271,27 @@ def _grow_series(db: Connection, new: Iterable[Arrived]) -> None:
                     instances=len(members),
                     first_at=min(times),
                     last_at=max(times),
+                    look_at=_look_at(first, max(times)),
                     revision=0,
                     open=True,
                     settled_to=0,
+                    node=node_of(db),
                 )
             )
 
 
+def _look_at(one: Arrived, last_at: float) -> float:
+    """Say when a Series with news is worth a look: a result at once."""
+    return 0 if one.instance.arrival.origin is Origin.AI else last_at
+
+
 def _move(db: Connection, reached: Mapping[str, int]) -> None:
     for segment, position in reached.items():
-        this = positions.c.segment == segment
+        node = node_of(db)
+        this = and_(positions.c.node == node, positions.c.segment == segment)
         moved = db.execute(update(positions).where(this).values(position=position))
         if moved.rowcount == 0:
-            db.execute(positions.insert().values(segment=segment, position=position))
+            db.execute(positions.insert().values(node=node, segment=segment, position=position))
 
 
 def instance_of(row: Row[tuple[object, ...]]) -> Instance:
@@ -244,4 +309,5 @@ def instance_of(row: Row[tuple[object, ...]]) -> Instance:
         origin=Origin(m["origin"]),
         rule=m["rule"],
     )
-    return Instance(arrival, Location(m["segment"], m["offset"], m["length"]), m["digest"])
+    place = Location(m["segment"], m["offset"], m["length"], m["node"])
+    return Instance(arrival, place, m["digest"])

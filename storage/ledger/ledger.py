@@ -9,15 +9,29 @@ from sqlalchemy import func, select
 from dicom.errors import StorageFault
 from routing.job import State
 from storage.evidence.evidence import Evidence
-from storage.ledger.database import FILE_NAME, Database
+from storage.ledger.breakers import Breakers
+from storage.ledger.commitments import Commitments
+from storage.ledger.committed import Committed
+from storage.ledger.database import FILE_NAME, Database, Server
 from storage.ledger.events import Outbox
+from storage.ledger.expectations import Expectations
+from storage.ledger.held import Held
+from storage.ledger.holdings import Holdings
 from storage.ledger.intake import Intake
 from storage.ledger.jobs import Jobs
 from storage.ledger.paid import Payments
 from storage.ledger.pauses import Pauses
+from storage.ledger.pins import Pins
+from storage.ledger.places import Places
 from storage.ledger.receipts import Receipts
+from storage.ledger.revisions import Revisions
+from storage.ledger.safekeeping import Safekeeping
 from storage.ledger.schema import events, instances, receipts, series
 from storage.ledger.settling import Settling
+from storage.ledger.staging import Staging
+from storage.ledger.steps import Steps
+from storage.ledger.studies import Studies
+from storage.ledger.taken import Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +47,30 @@ class Ledger:
     evidence: Evidence
     payments: Payments
     pauses: Pauses
+    holdings: Holdings
+    places: Places
+    pins: Pins
+    expectations: Expectations
+    commitments: Commitments
+    committed: Committed
+    safekeeping: Safekeeping
+    steps: Steps
+    studies: Studies
+    revisions: Revisions
+    taken: Taken
+    breakers: Breakers
+    held: Held
+    staging: Staging
 
     @classmethod
-    def open(cls, data_dir: Path) -> "Ledger":
-        """Open or make the ledger in a data directory; any number of processes may."""
-        database = Database.open(data_dir)
+    def open(
+        cls, data_dir: Path, server: Server | None = None, *, patient: bool = False
+    ) -> "Ledger":
+        """Open or make the ledger in a data directory or on a server; any number of processes may.
+
+        `patient` lets a server be away at first.
+        """
+        database = Database.open(data_dir, server, patient=patient)
         return cls(
             database,
             Intake(database),
@@ -48,15 +81,29 @@ class Ledger:
             Evidence(database),
             Payments(database),
             Pauses(database),
+            Holdings(database),
+            Places(database),
+            Pins(database),
+            Expectations(database),
+            Commitments(database),
+            Committed(database),
+            Safekeeping(database),
+            Steps(database),
+            Studies(database),
+            Revisions(database),
+            Taken(database),
+            Breakers(database),
+            Held(database),
+            Staging(database),
         )
 
     @classmethod
-    def open_existing(cls, data_dir: Path) -> "Ledger":
+    def open_existing(cls, data_dir: Path, server: Server | None = None) -> "Ledger":
         """Open the ledger that a node made. Raises StorageFault where no node has run."""
-        if not (data_dir / FILE_NAME).exists():
+        if server is None and not (data_dir / FILE_NAME).exists():
             words = f"no node has run with {data_dir}: check [node] data_dir, or `penumbra serve`"
             raise StorageFault(words)
-        return cls.open(data_dir)
+        return cls.open(data_dir, server)
 
     def close(self) -> None:
         """Close the database."""
@@ -88,17 +135,12 @@ class Ledger:
             "jobs": {str(state): counts[state] for state in State},
             "quarantined": self.evidence.quarantined(),
             "paused": {one.target: one.reason for one in self.pauses.list()},
+            "unreachable": {one.breaker.target: one.facts() for one in self.breakers.list()},
+            "asleep": {
+                rule: {"waiting": count, "until": until}
+                for rule, (count, until) in self.jobs.asleep().items()
+            },
             "receipts": {"instances": delivered},
+            "commitments": self.commitments.counts(),
             "events": {"last_id": self.outbox.last_id(), "unpublished": unpublished},
         }
-
-
-def summary(data_dir: Path) -> dict[str, dict[str, Any]] | None:
-    """Count without a running node; None where no ledger was ever made."""
-    if not (data_dir / FILE_NAME).exists():
-        return None
-    ledger = Ledger.open(data_dir)
-    try:
-        return ledger.summary()
-    finally:
-        ledger.close()

@@ -1,30 +1,32 @@
 """What was paid for a Study, and what is owed: receipts with the way each object came and went."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import RowMapping, and_, or_, select
+from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select
 
 from dicom.entity import SeriesKey
 from routing.job import State
 from storage.destinations.base import Delivered, Receipt
 from storage.evidence.schema import evidence
+from storage.ledger.commitments_schema import commitments
 from storage.ledger.database import Database
 from storage.ledger.schema import instances, jobs, receipts
 
 _OWED: Final = (State.WAITING, State.RUNNING, State.HELD)
 _RECEIPT: Final = tuple(Receipt.__dataclass_fields__)
 _COLUMNS: Final = (
-    *(receipts.c[name] for name in (*_RECEIPT, "job", "profile")),
+    *(receipts.c[name] for name in (*_RECEIPT, "job", "profile", "attempt")),
     *(
         instances.c[name].label(f"source_{name}")
         for name in ("sop_instance_uid", "study_instance_uid", "series_instance_uid")
     ),
     *(instances.c[name] for name in ("calling_ae", "association", "received_at")),
-    jobs.c.rule,
+    func.coalesce(func.nullif(receipts.c.rule, ""), jobs.c.rule).label("rule"),
     jobs.c.attempts,
     evidence.c.new_study,
     evidence.c.new_series,
+    commitments.c.committed,
 )
 _SOURCE: Final = and_(
     instances.c.sop_instance_uid == receipts.c.source_uid,
@@ -53,6 +55,8 @@ class Paid:
     attempts: int
     profile: str
     """Digest of the treatment; empty where identity was kept."""
+    attempt: int = 0
+    """Which try of the job delivered it; 0 where an older version did not note it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +80,30 @@ class Payments:
 
     def of_study(self, study_instance_uid: str) -> list[Paid]:
         """Give what was delivered of a Study, named by its original UID or a new one; in order."""
+        return self._delivered(
+            or_(
+                instances.c.study_instance_uid == study_instance_uid,
+                evidence.c.new_study == study_instance_uid,
+            )
+        )
+
+    def of_series(self, key: SeriesKey) -> list[Paid]:
+        """Give what was delivered of a Series, named by its original UIDs; in order."""
+        return self._delivered(
+            and_(
+                instances.c.study_instance_uid == key.study_instance_uid,
+                instances.c.series_instance_uid == key.series_instance_uid,
+            )
+        )
+
+    def _delivered(self, which: ColumnElement[bool]) -> list[Paid]:
         query = (
             select(*_COLUMNS)
             .join_from(receipts, instances, _SOURCE)
             .outerjoin(jobs, jobs.c.id == receipts.c.job)
             .outerjoin(evidence, _EVIDENCE)
-            .where(
-                or_(
-                    instances.c.study_instance_uid == study_instance_uid,
-                    evidence.c.new_study == study_instance_uid,
-                )
-            )
+            .outerjoin(commitments, commitments.c.receipt == receipts.c.id)
+            .where(which)
             .order_by(receipts.c.destination, instances.c.id, receipts.c.id)
         )
         with self._database.read() as db:
@@ -105,6 +122,8 @@ class Payments:
 
 def _paid(row: RowMapping) -> Paid:
     receipt = Receipt(**{name: row[name] for name in _RECEIPT})
+    if row["committed"]:
+        receipt = replace(receipt, proof=f"{receipt.proof}, committed")
     return Paid(
         Delivered(receipt, _series(row)),
         row["source_sop_instance_uid"],
@@ -115,11 +134,14 @@ def _paid(row: RowMapping) -> Paid:
         row["rule"] or "",
         row["attempts"] or 0,
         row["profile"],
+        row["attempt"],
     )
 
 
 def _series(row: RowMapping) -> SeriesKey | None:
     """Say which Series an object went into, where that is known."""
+    if row["study_instance_uid"]:
+        return SeriesKey(row["study_instance_uid"], row["series_instance_uid"])
     if row["new_study"]:
         return SeriesKey(row["new_study"], row["new_series"])
     if row["profile"]:

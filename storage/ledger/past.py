@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, select, tuple_
 
 from dicom.entity import Instance, Origin, SeriesKey
-from routing.job import Kind, NewJob
+from routing.job import Job, Kind, NewJob
+from routing.plan import PLANNED
+from storage.ledger import completeness, unplanned
 from storage.ledger.database import Database
-from storage.ledger.intake import instance_of
-from storage.ledger.schema import instances, jobs, series
+from storage.ledger.job_rows import job_of
+from storage.ledger.schema import jobs, series
+from storage.ledger.unplanned import Unplanned
 
 _PAGE: Final = 500
 """So many Series are read in one transaction."""
@@ -32,6 +35,8 @@ class PastSeries:
     example: Instance
     """Its first Instance; rules read their attributes from its head."""
     jobs: tuple[NewJob, ...]
+    undecided: tuple[Unplanned, ...] = ()
+    """Rules that could not say whether they mean it, when it was planned last."""
 
 
 class Past:
@@ -48,6 +53,12 @@ class Past:
         """Yield each Series of a Study, settled or not."""
         return self._pages(series.c.study_instance_uid == study_instance_uid)
 
+    def jobs_of_study(self, study_instance_uid: str) -> list[Job]:
+        """Give every job of a Study as it stands, oldest first."""
+        query = select(jobs).where(jobs.c.study_instance_uid == study_instance_uid)
+        with self._database.read() as db:
+            return [job_of(row) for row in db.execute(query.order_by(jobs.c.id))]
+
     def _pages(self, which: ColumnElement[bool]) -> Iterator[PastSeries]:
         last = "", ""
         while page := self._page(which, last):
@@ -61,31 +72,33 @@ class Past:
         query = select(series).where(which, behind).order_by(study, uid).limit(_PAGE)
         with self._database.read() as db:
             rows = db.execute(query).all()
-            owed = _jobs(db, [row.series_instance_uid for row in rows])
-            return [_past(db, row, owed) for row in rows]
+            keys = [SeriesKey(row.study_instance_uid, row.series_instance_uid) for row in rows]
+            owed, undecided = _jobs(db, keys), unplanned.of_series(db, keys)
+            return [_past(db, row, owed, undecided) for row in rows]
 
 
-def _jobs(db: Connection, series_uids: Sequence[str]) -> Mapping[SeriesKey, list[NewJob]]:
+def _jobs(db: Connection, keys: Sequence[SeriesKey]) -> Mapping[SeriesKey, list[NewJob]]:
     """Give the jobs of Series, of every revision, in the order in which they were made."""
-    # One pass for a whole page: jobs have no index by Series.
-    query = select(jobs).where(jobs.c.series_instance_uid.in_(series_uids)).order_by(jobs.c.id)
+    query = select(jobs).where(
+        jobs.c.study_instance_uid.in_({key.study_instance_uid for key in keys}),
+        jobs.c.series_instance_uid.in_({key.series_instance_uid for key in keys}),
+    )
     found: dict[SeriesKey, list[NewJob]] = {}
-    for row in db.execute(query):
+    for row in db.execute(query.order_by(jobs.c.id)):
         key = SeriesKey(row.study_instance_uid, row.series_instance_uid)
         job = NewJob(Kind(row.kind), key, row.revision, row.rule, row.target, row.profile)
-        if job.kind is not Kind.INTAKE:
+        if job.kind in PLANNED:
             found.setdefault(key, []).append(job)
     return found
 
 
-def _past(db: Connection, row: Row[Any], owed: Mapping[SeriesKey, Sequence[NewJob]]) -> PastSeries:
+def _past(
+    db: Connection,
+    row: Row[Any],
+    owed: Mapping[SeriesKey, Sequence[NewJob]],
+    undecided: Sequence[Unplanned],
+) -> PastSeries:
     key = SeriesKey(row.study_instance_uid, row.series_instance_uid)
-    mine = and_(
-        instances.c.study_instance_uid == key.study_instance_uid,
-        instances.c.series_instance_uid == key.series_instance_uid,
-        instances.c.conflict.is_(False),
-    )
-    first = select(instances).where(mine).order_by(instances.c.id).limit(1)
     return PastSeries(
         key,
         row.modality,
@@ -94,6 +107,7 @@ def _past(db: Connection, row: Row[Any], owed: Mapping[SeriesKey, Sequence[NewJo
         row.revision,
         row.instances,
         row.settled_at,
-        instance_of(db.execute(first).one()),
+        completeness.example(db, key),
         tuple(job for job in owed.get(key, ()) if job.revision == row.revision),
+        tuple(one for one in undecided if one.key == key),
     )

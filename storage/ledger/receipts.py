@@ -1,14 +1,22 @@
 """What was delivered where, with its proof, and what is still owed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Final, TypeVar
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, and_, exists, select
 
 from dicom.entity import Instance, SeriesKey
 from storage.destinations.base import Receipt
+from storage.ledger.bytes_at import can_read
 from storage.ledger.database import Database
 from storage.ledger.intake import instance_of
-from storage.ledger.schema import instances, receipts
+from storage.ledger.schema import instances, receipts, series
+
+_AT_ONCE: Final = 500
+"""So many names stand in one question: databases allow no endless ones."""
+_T = TypeVar("_T")
 
 
 class Receipts:
@@ -27,7 +35,8 @@ class Receipts:
         """Give the Instances of a Series that this destination has no receipt for.
 
         `profile` is the digest of the de-identification profile, "" where identity is kept: the
-        same object under another profile is another debt.
+        same object under another profile is another debt. What has left the spool is not among
+        them: `Holdings.require_owed` says whether there is any.
         """
         paid = exists().where(
             receipts.c.destination == destination,
@@ -35,37 +44,53 @@ class Receipts:
             receipts.c.source_uid == instances.c.sop_instance_uid,
             receipts.c.source_digest == instances.c.digest,
         )
-        query = select(instances).where(*_members(key), ~paid).order_by(instances.c.id)
+        here = and_(instances.c.released_at.is_(None), can_read(self._database.node))
+        query = select(instances).where(*_members(key), here, ~paid).order_by(instances.c.id)
         with self._database.read() as db:
             return [instance_of(row) for row in db.execute(query)]
 
-    def add(self, job: int, profile: str, proven: Sequence[tuple[Instance, Receipt]]) -> None:
-        """Write receipts; one that is already there stays."""
+    def add(
+        self,
+        job: int,
+        profile: str,
+        proven: Sequence[tuple[Instance, Receipt]],
+        *,
+        attempt: int = 0,
+        rule: str = "",
+    ) -> None:
+        """Write receipts of one try of a job, for a rule; one that is already there stays."""
+        rows = {
+            (receipt.destination, source.arrival.sop_instance_uid, source.digest): {
+                **asdict(receipt),
+                "source_digest": source.digest,
+                "source_uid": source.arrival.sop_instance_uid,
+                "job": job,
+                "profile": profile,
+                "attempt": attempt,
+                "rule": rule,
+            }
+            for source, receipt in proven
+        }
+        which = (receipts.c.destination, receipts.c.source_uid, receipts.c.source_digest)
         with self._database.write() as db:
-            for source, receipt in proven:
-                this = (
-                    receipts.c.destination == receipt.destination,
+            for some in batched(rows, _AT_ONCE):
+                there = select(*which).where(
                     receipts.c.profile == profile,
-                    receipts.c.source_uid == source.arrival.sop_instance_uid,
-                    receipts.c.source_digest == source.digest,
+                    receipts.c.source_uid.in_([uid for _, uid, _ in some]),
                 )
-                if db.scalar(select(exists().where(*this))):
-                    continue
-                db.execute(
-                    receipts.insert().values(
-                        job=job,
-                        destination=receipt.destination,
-                        profile=profile,
-                        source_digest=source.digest,
-                        source_uid=source.arrival.sop_instance_uid,
-                        sop_instance_uid=receipt.sop_instance_uid,
-                        location=receipt.location,
-                        digest_sent=receipt.digest_sent,
-                        digest_read_back=receipt.digest_read_back,
-                        proof=receipt.proof,
-                        delivered_at=receipt.delivered_at,
-                    )
-                )
+                known = {tuple(row) for row in db.execute(there)}
+                new = [rows[key] for key in some if key not in known]
+                if new:
+                    db.execute(receipts.insert(), new)
+
+    def modality(self, key: SeriesKey) -> str:
+        """Give the Modality of a Series as it was received; "" where nobody knows it."""
+        query = select(series.c.modality).where(
+            series.c.study_instance_uid == key.study_instance_uid,
+            series.c.series_instance_uid == key.series_instance_uid,
+        )
+        with self._database.read() as db:
+            return db.scalar(query) or ""
 
     def list(self, destination: str | None = None) -> list[dict[str, object]]:
         """Give receipts as plain rows, oldest first, of one destination or of all."""
@@ -82,3 +107,10 @@ def _members(key: SeriesKey) -> tuple[ColumnElement[bool], ...]:
         instances.c.series_instance_uid == key.series_instance_uid,
         instances.c.conflict.is_(False),
     )
+
+
+def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Cut items into lists of at most so many."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some

@@ -1,7 +1,8 @@
-"""Open the vault's database: SQLite with a write-ahead log, each commit synced, deletions wiped."""
+"""Open the vault's database, SQLite or PostgreSQL: each commit synced, deletions wiped."""
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,6 +13,8 @@ from storage.ledger import database as ledger
 from storage.vault import schema
 
 FILE_NAME: Final = "vault.db"
+SCHEMA: Final = "penumbra_vault"
+"""On PostgreSQL: its tables have names that others have as well."""
 _PRAGMAS: Final = (
     *ledger.PRAGMAS,
     # What is deleted is overwritten with zeros: a forgotten key must not linger on a free page.
@@ -21,7 +24,7 @@ _PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3
 
 
 class VaultBusy(StorageFault):
-    """Another process holds vault.db for long, or its disk is full: what is not kept waits."""
+    """Another process holds it for long, its disk is full or its server away: what comes waits."""
 
     code = "vault-busy"
     retry = True
@@ -31,12 +34,17 @@ class Database(ledger.Database):
     """The one place that hands out the vault's transactions, as the ledger's does."""
 
     @classmethod
-    def open(cls, data_dir: Path) -> Self:
-        """Open or make the vault in a data directory; only this user may read the file.
+    def open(
+        cls, data_dir: Path, server: ledger.Server | None = None, *, patient: bool = False
+    ) -> Self:
+        """Open or make the vault in a data directory, or on a server in a schema of its own.
 
-        Raises StorageFault when the file cannot be opened, Corrupt when it is no vault of this
-        version.
+        Only this user may read the file. Raises StorageFault when it cannot be opened, Corrupt
+        when a newer release wrote it, VaultBusy when the server does not answer, unless `patient`.
         """
+        if server is not None:
+            own = replace(server, schema=SCHEMA)
+            return cls._on_server(own, schema.metadata, schema.VERSION, (), patient=patient)
         file = data_dir / FILE_NAME
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -68,5 +76,7 @@ class Database(ledger.Database):
     @staticmethod
     def _fault(cause: BaseException | None) -> StorageFault:
         """Name what the driver says; what may pass by itself is tried again."""
+        fault = ledger.fault_of("vault", cause)
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        return VaultBusy(f"vault: {cause}") if code in _PASSING else StorageFault(f"vault: {cause}")
+        passing = isinstance(fault, ledger.Away) or code in _PASSING
+        return VaultBusy(str(fault)) if passing else fault

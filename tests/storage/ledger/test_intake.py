@@ -9,7 +9,7 @@ import pytest
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import CannotUnderstand
 from routing.job import Kind, NewJob, State
-from routing.settle import Reason
+from routing.settle import Completion, Reason
 from storage.destinations.base import Receipt
 from storage.ledger.intake import Arrived
 from storage.ledger.ledger import Ledger
@@ -40,6 +40,9 @@ def arrived(uid: str, digest: str = "d", *, at: float = 10, association: str = "
     )
 
 
+QUIET = Completion(12, Reason.QUIET, "quiet")
+
+
 def released(_association: str) -> bool:
     return True
 
@@ -61,7 +64,7 @@ def test_a_duplicate_changes_nothing(ledger: Ledger):
     first = ledger.intake.absorb([arrived("1"), arrived("1")], {}, 11)
     assert (first.filed, first.duplicates) == (1, 1)
     (one,) = ledger.settling.candidates(99, released)
-    assert ledger.settling.settle(one, Reason.QUIET, [], 12)
+    assert ledger.settling.settle(one, QUIET, [], 12)
     again = ledger.intake.absorb([arrived("1", at=50)], {}, 51)
     assert (again.filed, again.duplicates) == (0, 1)
     assert ledger.settling.candidates(99, released) == []
@@ -99,7 +102,7 @@ def test_a_late_instance_opens_the_next_revision(ledger: Ledger):
     ledger.intake.absorb([arrived("1", association="lost")], {}, 11)
     (one,) = ledger.settling.candidates(99, lambda a: a != "lost")
     assert (one.revision, one.pending.all_released) == (1, False)
-    assert ledger.settling.settle(one, Reason.QUIET, [NewJob(Kind.FORWARD, KEY, 1, "r", "x")], 12)
+    assert ledger.settling.settle(one, QUIET, [NewJob(Kind.FORWARD, KEY, 1, "r", "x")], 12)
     ledger.intake.absorb([arrived("2", association="fine")], {}, 13)
     (two,) = ledger.settling.candidates(99, lambda a: a != "lost")
     assert (two.revision, two.pending.all_released, two.instances) == (2, True, 2)
@@ -110,7 +113,7 @@ def test_news_during_settling_refuses_it(ledger: Ledger):
     ledger.intake.absorb([arrived("1")], {}, 11)
     (one,) = ledger.settling.candidates(99, released)
     ledger.intake.absorb([arrived("2")], {}, 12)
-    assert not ledger.settling.settle(one, Reason.QUIET, [], 13)
+    assert not ledger.settling.settle(one, QUIET, [], 13)
 
 
 def test_candidates_are_quiet_or_results(ledger: Ledger):
@@ -143,3 +146,23 @@ def test_a_receipt_pays_one_debt_once(ledger: Ledger):
     assert ledger.receipts.owed(KEY, "lake", "") == [one, two]
     assert ledger.receipts.owed(KEY, "pacs", "profile") == [one, two]
     assert len(ledger.receipts.list("lake")) == 1
+
+
+def test_many_receipts_are_written_at_once(ledger: Ledger):
+    """However many there are, those that are known stay, and each says which try it was of whom."""
+    ledger.intake.absorb([arrived(str(number)) for number in range(1, 1203)], {}, 11)
+    owed = ledger.receipts.owed(KEY, "lake", "")
+
+    def paid(some):
+        return [
+            (one, Receipt("lake", one.digest, "2.25.1", "s3://b/k", "s", "s", "read-back", 12))
+            for one in some
+        ]
+
+    ledger.receipts.add(7, "", paid(owed[100:200]), attempt=1, rule="first")
+    ledger.receipts.add(7, "", paid(owed), attempt=2, rule="second")
+    assert ledger.receipts.owed(KEY, "lake", "") == []
+    rows = ledger.receipts.list("lake")
+    assert len(rows) == len(owed) == 1202
+    assert [(row["attempt"], row["rule"]) for row in rows].count((1, "first")) == 100
+    assert {row["job"] for row in rows} == {7}

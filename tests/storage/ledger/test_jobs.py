@@ -151,6 +151,38 @@ def test_retry_and_drop_by_hand(ledger: Ledger):
     assert ledger.jobs.drop(999, 4) is None
 
 
+@pytest.mark.p3
+def test_what_follows_a_job_is_owed_with_its_end(ledger: Ledger):
+    """A follow-up is written together with the end, once; who lost the lease writes none."""
+    write(ledger, owed("1"), owed("2"))
+    slow, job = claim(ledger, "slow", lease_s=5), claim(ledger, lease_s=100)
+    assert slow
+    assert job
+    ledger.jobs.expire(7, attempts=3)
+    assert not ledger.jobs.finish(slow, 8, follow_up=[owed("1", "manifest")])
+    assert ledger.jobs.finish(job, 8, follow_up=[owed("2", "manifest"), owed("2", "manifest")])
+    waiting = ledger.jobs.list([State.WAITING])
+    assert [(one.spec.series.series_instance_uid, one.spec.target) for one in waiting] == [
+        ("1", "lake"),
+        ("2", "manifest"),
+    ]
+
+
+@pytest.mark.p3
+def test_deaths_of_workers_and_failures_are_counted_apart(ledger: Ledger):
+    """A job that was tried fifty times in a long outage survives the death of a worker."""
+    write(ledger, owed("1"))
+    for now in range(1, 51):
+        job = claim(ledger, now=now)
+        assert job
+        ledger.jobs.postpone(job, Unreachable("x"), now, 0)
+    assert claim(ledger, now=60)
+    ledger.jobs.expire(100, attempts=3)
+    (job,) = ledger.jobs.list([State.WAITING])
+    assert (job.attempts, job.losses, job.failing_since) == (51, 1, 1.0)
+    assert job.words == "the worker died or fell silent, 1 of 3 times"
+
+
 class JobLife(RuleBasedStateMachine):
     """Random moves of a few jobs agree with the transition table at every step."""
 

@@ -1,0 +1,90 @@
+"""Performed procedure steps: UIDs and states alone, nothing about the patient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from dicom.mpps import Change, PerformedSeries, Status, Step, changed
+from dicom.normalized import DuplicateInstance, NoSuchInstance
+from storage.ledger import events
+from storage.ledger.database import Database
+from storage.ledger.steps_schema import steps
+
+
+class Steps:
+    """Create steps and change them, each in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, sop_instance_uid: str, step: Step, peer: str, now: float) -> None:
+        """Write a step down. Raises DuplicateInstance where its UID is known."""
+        with self._database.write() as db:
+            if _find(db, sop_instance_uid) is not None:
+                raise DuplicateInstance("a step of this SOP Instance UID is there")
+            db.execute(
+                steps.insert().values(
+                    sop_instance_uid=sop_instance_uid,
+                    peer=peer,
+                    studies=list(step.studies),
+                    created_at=now,
+                    **_values(step, now),
+                )
+            )
+
+    def change(self, sop_instance_uid: str, by: Change, now: float) -> Step:
+        """Change a step, and give it as it is now.
+
+        Raises NoSuchInstance for an unknown one, and what `mpps.changed` raises.
+        """
+        with self._database.write() as db:
+            row = _find(db, sop_instance_uid)
+            if row is None:
+                raise NoSuchInstance("no step of this SOP Instance UID was created here")
+            after = changed(_step(row), by)
+            this = steps.c.sop_instance_uid == sop_instance_uid
+            db.execute(update(steps).where(this).values(**_values(after, now)))
+            if after.status is not Status.IN_PROGRESS:
+                events.record(db, [_over(sop_instance_uid, row.peer, after)], now)
+            return after
+
+    def get(self, sop_instance_uid: str) -> Step | None:
+        """Give a step."""
+        with self._database.read() as db:
+            row = _find(db, sop_instance_uid)
+            return None if row is None else _step(row)
+
+
+def _find(db: Connection, sop_instance_uid: str) -> Row[Any] | None:
+    return db.execute(
+        select(steps).where(steps.c.sop_instance_uid == sop_instance_uid)
+    ).one_or_none()
+
+
+def _values(step: Step, now: float) -> Mapping[str, object]:
+    return {
+        "status": step.status,
+        "series": [[each.series_instance_uid, each.sop_instance_uids] for each in step.series],
+        "has_ended": step.has_ended,
+        "updated_at": now,
+    }
+
+
+def _step(row: Row[Any]) -> Step:
+    return Step(
+        Status(row.status),
+        tuple(row.studies),
+        tuple(PerformedSeries(series, tuple(instances)) for series, instances in row.series),
+        row.has_ended,
+    )
+
+
+def _over(sop_instance_uid: str, peer: str, step: Step) -> events.NewEvent:
+    facts = {
+        "studies": list(step.studies),
+        "peer": peer,
+        "series": len(step.series),
+        "instances": sum(len(each.sop_instance_uids) for each in step.series),
+    }
+    return events.NewEvent(f"penumbra.mpps.{step.status.lower()}", sop_instance_uid, facts)
