@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Self
 
 from dicom.entity import Instance
 from dicom.errors import DeidFault, Fault
+from node.workers.commit import commitment_owed
+from node.workers.manifest import manifest_owed
 from node.workers.treatment import Treatment, treatment
 from node.workers.workshop import Done, Workshop
 from routing.job import Job
@@ -17,6 +19,25 @@ FLUSH_S = 0.5
 """Receipts are written at least so often, so that a crash repeats little."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a receipt says of an object as it left, whatever kind of destination took it."""
+
+    size_bytes: int
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+    @classmethod
+    def of(cls, ready: Outgoing) -> Self:
+        return cls(
+            ready.size_bytes,
+            ready.sop_class_uid,
+            ready.study_instance_uid,
+            ready.series_instance_uid,
+        )
+
+
 @dataclass(slots=True)
 class _Delivery:
     """One run of a forward job: objects out, receipts in."""
@@ -24,7 +45,7 @@ class _Delivery:
     job: Job
     workshop: Workshop
     treatment: Treatment
-    sources: dict[str, Instance] = field(default_factory=dict)
+    sources: dict[str, tuple[Instance, _Left]] = field(default_factory=dict)
     refused: list[Fault] = field(default_factory=list)
     """Objects that may not leave; the others go on."""
     proven: list[tuple[Instance, Receipt]] = field(default_factory=list)
@@ -33,19 +54,26 @@ class _Delivery:
 
     def outgoing(self, owed: list[Instance]) -> Iterator[Outgoing]:
         """Make each object ready as the destination asks for it."""
+        modality = self.workshop.ledger.receipts.modality(self.job.spec.series)
         for instance, ready in self.treatment.ready(owed):
             self.workshop.check_stop()
             if isinstance(ready, DeidFault):
                 self.refused.append(ready)
                 continue
-            self.sources[instance.digest] = instance
-            yield ready
+            self.sources[instance.digest] = instance, _Left.of(ready)
+            yield replace(
+                ready,
+                modality=modality,
+                received_at=instance.arrival.received_at,
+                rule=self.job.spec.rule,
+            )
 
     def pay(self, receipts: Iterator[Receipt]) -> None:
         """Write receipts as they come, in batches; those before a fault stand."""
         try:
             for receipt in receipts:
-                self.proven.append((self.sources.pop(receipt.source_digest), receipt))
+                instance, left = self.sources.pop(receipt.source_digest)
+                self.proven.append((instance, replace(receipt, **asdict(left))))
                 if time.monotonic() - self.flushed_at > FLUSH_S:
                     self._flush()
         finally:
@@ -57,7 +85,13 @@ class _Delivery:
         if told := self.treatment.note():
             ledger.outbox.record(told, time.time())
         if self.proven:
-            ledger.receipts.add(self.job.id, self.treatment.applied, self.proven)
+            ledger.receipts.add(
+                self.job.id,
+                self.treatment.applied,
+                self.proven,
+                attempt=self.job.attempts,
+                rule=self.job.spec.rule,
+            )
             self.count += len(self.proven)
             self.proven = []
 
@@ -66,19 +100,26 @@ def forward(job: Job, workshop: Workshop) -> Done:
     """Deliver what the destination has no receipt for.
 
     Raises a DeliveryFault of the destination, Corrupt when the spool's bytes fail their digest,
-    or the DeidFault of an object that may not leave, after all others were delivered.
+    the DeidFault of an object that may not leave, after all others were delivered, or Released,
+    after those, where something is owed that the spool has let go of.
     """
     delivery = _Delivery(job, workshop, treatment(job, workshop))
     applied = delivery.treatment.applied
     owed = workshop.ledger.receipts.owed(job.spec.series, job.spec.target, applied)
+    after = [
+        *commitment_owed(job, workshop.settings),
+        *manifest_owed(job, workshop.settings),
+    ]
     if not owed:
-        return Done("nothing new to deliver")
-    with closing(workshop.destination(job.spec.target)) as destination:
+        workshop.ledger.holdings.require_owed(job.spec.series, job.spec.target, applied)
+        return Done("nothing new to deliver", follow_up=after, is_answer=False)
+    with workshop.kept.lend(job.spec.target) as destination:
         delivery.pay(destination.send(delivery.outgoing(owed)))
     if delivery.refused:
         first = delivery.refused[0]
         words = f"{len(delivery.refused)} of {len(owed)} objects may not leave: {first}"
         raise type(first)(words)
+    workshop.ledger.holdings.require_owed(job.spec.series, job.spec.target, applied)
     facts = {
         "study": job.spec.series.study_instance_uid,
         "destination": job.spec.target,
@@ -87,4 +128,4 @@ def forward(job: Job, workshop: Workshop) -> Done:
         "profile": job.spec.profile,
     }
     told = NewEvent("penumbra.series.delivered", job.spec.series.series_instance_uid, facts)
-    return Done(f"{delivery.count} delivered", [told])
+    return Done(f"{delivery.count} delivered", [told], after)

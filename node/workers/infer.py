@@ -17,12 +17,13 @@ def infer(job: Job, workshop: Workshop) -> Done:
     """Run one model on one Series; its report becomes an Instance like any other.
 
     The report is built from the objects as they were received, identity included, because it
-    goes back to the PACS that knows the patient. Raises an InferenceFault, or Corrupt when the
-    spool's bytes fail their digest.
+    goes back to the PACS that knows the patient. Raises an InferenceFault, Released when the spool
+    has let go of part of the Series, or Corrupt when its bytes fail their digest.
     """
     name, rule = job.spec.target, job.spec.rule
     if name not in workshop.settings.models:
         raise ConfigFault([(f"models.{name}", "is owed to but not in the config")])
+    workshop.ledger.holdings.require_all(job.spec.series)
     series = []
     for instance in workshop.ledger.receipts.of_series(job.spec.series):
         workshop.check_stop()

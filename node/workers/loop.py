@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from dicom.errors import Fault
-from node.workers.workshop import Done, Stopping, Workshop
+from node.workers.asking import ask, can_be_asked
+from node.workers.timetable import Timetable
+from node.workers.workshop import Done, Later, Stopping, Workshop
+from routing.breaker import blames_target
 from routing.job import Job, Kind
 from routing.retry import Policy, tries_again, wait_s
 
@@ -31,6 +34,7 @@ class Loop:
         self._handlers = handlers
         self._owner = owner
         self._policy = policy
+        self._timetable = Timetable(workshop.settings)
         self._bell = threading.Event()
 
     def ring(self) -> None:
@@ -44,8 +48,12 @@ class Loop:
 
     def run(self) -> None:
         """Work until stopped. A fault of the ledger itself is waited out."""
+        is_new = True
         while not self._workshop.stopping.is_set():
             try:
+                if is_new:
+                    self._follow_hours()
+                    is_new = False
                 worked = self.step()
             except Fault as fault:
                 log.error("ledger unavailable", fault=fault.code, words=str(fault))
@@ -54,46 +62,58 @@ class Loop:
                 self._bell.wait(IDLE_WAIT_S)
                 self._bell.clear()
 
+    def _follow_hours(self) -> None:
+        """Look afresh at jobs that wait for hours that the config may have moved since."""
+        ledger = self._workshop.ledger
+        now = ledger.database.now()
+        ledger.jobs.follow_hours(now, self._timetable.terms(now))
+
     def step(self) -> bool:
         """Do one job if there is one that is due."""
-        lease_s = self._workshop.settings.jobs.lease_s
-        job = self._workshop.ledger.jobs.claim(
-            self._owner, self._handlers.keys(), time.time(), lease_s
-        )
+        ledger, lease_s = self._workshop.ledger, self._workshop.settings.jobs.lease_s
+        self._workshop.kept.rest()
+        now = ledger.database.now()
+        terms = self._timetable.terms(now)
+        job = ledger.jobs.claim(self._owner, self._handlers.keys(), now, lease_s, terms)
         if job is None:
             return False
+        self._workshop.lost.clear()
         with _Lease(self._workshop, job, lease_s):
             self._do(job)
+        self._workshop.reader.let_go()
         return True
 
     def _do(self, job: Job) -> None:
-        jobs = self._workshop.ledger.jobs
         begun = time.monotonic()
+        jobs, database = self._workshop.ledger.jobs, self._workshop.ledger.database
         fault, words = "", ""
         try:
             done = self._handlers[job.spec.kind](job, self._workshop)
         except Stopping:
-            jobs.release(job, time.time())
-            outcome = "released"
+            outcome = _if(jobs.release(job, database.now()), "released")
+        except Later as later:
+            words, now = str(later), database.now()
+            kept = jobs.release(job, now, not_before=now + later.wait_s, words=words)
+            outcome = _if(kept, "waits")
         except Fault as known:
             fault, words = known.code, str(known)
-            if tries_again(self._policy, known, job.attempts):
-                wait = wait_s(self._policy, job.attempts, random.random())  # noqa: S311  (jitter)
-                jobs.postpone(job, known, time.time(), wait)
-                outcome = "postponed"
-            else:
-                jobs.hold(job, fault, words, time.time())
-                outcome = "held"
+            outcome = self._failed(job, known)
         except Exception as bug:  # noqa: BLE001  (not a Fault is a bug: the worker lives on)
             fault, words = "bug", _place(bug)
-            jobs.hold(job, fault, words, time.time())
-            outcome = "held"
+            outcome = _if(jobs.hold(job, fault, words, database.now()), "held")
         else:
             words = done.words
-            jobs.finish(job, time.time(), done.events, done.words)
-            outcome = "done"
+            kept = jobs.finish(
+                job,
+                database.now(),
+                done.events,
+                done.words,
+                done.follow_up,
+                is_answer=done.is_answer,
+            )
+            outcome = _if(kept, "done")
         log.log(
-            20 if outcome in {"done", "released"} else 30,
+            20 if outcome in {"done", "released", "waits"} else 30,
             "job",
             job=job.id,
             kind=str(job.spec.kind),
@@ -106,6 +126,29 @@ class Loop:
             words=words,
             seconds=round(time.monotonic() - begun, 3),
         )
+
+    def _failed(self, job: Job, fault: Fault) -> str:
+        """Note a failure: the target's, which costs no attempt, or the job's own."""
+        settings, target = self._workshop.settings, job.spec.target
+        jobs, database = self._workshop.ledger.jobs, self._workshop.ledger.database
+        chance = random.random()  # noqa: S311  (jitter)
+        blames = blames_target(fault) and can_be_asked(settings, target)
+        if blames:
+            said = ask(settings, target)
+            if said is not None and blames_target(said):
+                return _if(jobs.put_back(job, fault, database.now(), chance), "put back")
+        now = database.now()
+        failing_s = now - (now if job.failing_since is None else job.failing_since)
+        if not tries_again(self._policy, fault, job.attempts, failing_s):
+            return _if(jobs.hold(job, fault.code, str(fault), now), "held")
+        wait = wait_s(self._policy, job.attempts, chance)
+        kept = jobs.postpone(job, fault, now, wait, chance=chance if blames else None)
+        return _if(kept, "postponed")
+
+
+def _if(kept: bool, outcome: str) -> str:  # noqa: FBT001  (what the ledger answered)
+    """Name how a job ended, unless it had been given to another."""
+    return outcome if kept else "lost"
 
 
 class _Lease:
@@ -126,14 +169,17 @@ class _Lease:
         self._thread.join()
 
     def _keep(self) -> None:
+        ledger = self._workshop.ledger
         while not self._ended.wait(self._lease_s / 3):
             try:
-                kept = self._workshop.ledger.jobs.renew(self._job, time.time(), self._lease_s)
+                kept = ledger.jobs.renew(self._job, ledger.database.now(), self._lease_s)
             except Fault as fault:
                 log.warning("lease not renewed", job=self._job.id, fault=fault.code)
                 continue
             if not kept:
                 log.warning("lease lost", job=self._job.id)
+                # Another does it now, or a clock jumped: what is on its way is finished, no more.
+                self._workshop.lost.set()
                 return
 
 

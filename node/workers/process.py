@@ -3,34 +3,44 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ai.pipeline import Pool
 from config.model import Settings
 from node.keys import spool_keys
+from node.ledger import open_ledger
 from node.logs import configure
 from node.supervisor import owner_of
 from node.workers.handlers import HANDLERS
 from node.workers.loop import Loop
+from node.workers.stage import fetcher
+from node.workers.watch import Watch
 from node.workers.workshop import Workshop
 from routing.retry import Policy
 from storage.ledger.ledger import Ledger
+from storage.ledger.news import News
+from storage.ledger.schema import JOBS_CHANNEL
 from storage.spool.reader import SpoolReader
+from storage.spool.staged import StagedReader
 
 NICENESS = 10
 """The front's own workers: whoever waits at the door comes first."""
 
 
-def work(settings: Settings, *, until_eof: bool) -> None:
-    """Work until SIGTERM, SIGINT, or, if asked, the end of standard input."""
+def work(settings: Settings, *, until_eof: bool, only: Collection[str] = ()) -> None:
+    """Work until SIGTERM, SIGINT, or, if asked, the end of standard input.
+
+    `only` names kinds of jobs; without it all of them are done.
+    """
     configure(settings.log.level)
     if until_eof:
         os.nice(NICENESS)
-    data_dir = settings.node.data_dir
-    reader = SpoolReader(data_dir / "spool", spool_keys(settings.node))
-    workshop = Workshop(settings, Ledger.open_existing(data_dir), reader, Pool())
-    policy = Policy(settings.jobs.attempts, settings.jobs.first_wait_s)
-    loop = Loop(workshop, HANDLERS, owner_of(os.getpid()), policy)
+    ledger = open_ledger(settings)
+    workshop = Workshop(settings, ledger, _reader(settings, ledger), Pool())
+    jobs = settings.jobs
+    policy = Policy(jobs.attempts, jobs.first_wait_s, give_up_s=jobs.give_up_h * 3600)
+    handlers = {kind: each for kind, each in HANDLERS.items() if not only or kind in only}
+    loop = Loop(workshop, handlers, owner_of(os.getpid()), policy)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: loop.stop())
     if until_eof:
@@ -38,10 +48,24 @@ def work(settings: Settings, *, until_eof: bool) -> None:
             target=_listen, args=(loop.ring, loop.stop), name="doorbell", daemon=True
         )
         listen.start()
+    news = News(workshop.ledger.database, {JOBS_CHANNEL: loop.ring})
+    news.start()
+    watch = Watch(settings, workshop.ledger, loop.ring)
+    watch.start()
     try:
         loop.run()
     finally:
+        watch.stop()
+        news.stop()
         workshop.close()
+
+
+def _reader(settings: Settings, ledger: Ledger) -> SpoolReader:
+    """Read the spool at hand, and what other nodes staged where they do."""
+    root, keys = settings.node.data_dir / "spool", spool_keys(settings.node)
+    if settings.staging is None:
+        return SpoolReader(root, keys)
+    return StagedReader(root, keys, fetch=fetcher(settings, ledger))
 
 
 def _listen(ring: Callable[[], None], stop: Callable[[], None]) -> None:

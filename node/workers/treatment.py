@@ -113,6 +113,7 @@ class _AsItIs:
                     instance.arrival.transfer_syntax_uid,
                     (view,),
                     instance.digest,
+                    known_digest=instance.digest,  # _view compared it with the bytes
                 ),
             )
 

@@ -12,6 +12,8 @@ from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
 from node.destinations import destination
 from node.vault import open_vault
+from node.workers.kept import Kept
+from routing.job import NewJob
 from storage.destinations.base import Destination
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
@@ -22,29 +24,48 @@ class Stopping(Exception):  # noqa: N818  (no error: the worker is asked to end)
     """Raised inside a job when the worker shall end; the job is given back."""
 
 
+class Later(Exception):  # noqa: N818  (no error: somebody else has to act first)
+    """Raised inside a job that waits for somebody's answer; it costs no attempt."""
+
+    def __init__(self, words: str, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(words)
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A job's good end: what to tell, and a sentence for people."""
 
     words: str
     events: Sequence[NewEvent] = ()
+    follow_up: Sequence[NewJob] = ()
+    """What is owed from now on, written together with the end."""
+    is_answer: bool = True
+    """Whether its target took part: then it is there, whatever was thought of it."""
 
 
 @dataclass(slots=True)
 class Workshop:
-    """One worker's tools. Not shared between threads, but for `stopping`."""
+    """One worker's tools. Not shared between threads, but for `stopping` and `lost`."""
 
     settings: Settings
     ledger: Ledger
     reader: SpoolReader
     pool: Pool
     stopping: threading.Event = field(default_factory=threading.Event)
+    lost: threading.Event = field(default_factory=threading.Event)
+    """Whether the job in hand was given to another: it ends here at its next object."""
+    kept: Kept = field(init=False)
+    """Destinations that stay open between jobs."""
     _profiles: dict[str, Profile] = field(default_factory=dict)
     _vault: Vault | None = None
 
+    def __post_init__(self) -> None:
+        self.kept = Kept(self.settings)
+
     def check_stop(self) -> None:
-        """Raise Stopping when the worker is asked to end; called between objects."""
-        if self.stopping.is_set():
+        """Raise Stopping when the worker is asked to end, or lost its job; between objects."""
+        if self.stopping.is_set() or self.lost.is_set():
             raise Stopping
 
     def profile(self, name: str) -> Profile:
@@ -73,6 +94,7 @@ class Workshop:
 
     def close(self) -> None:
         """Close what was opened."""
+        self.kept.close()
         self.pool.close()
         if self._vault is not None:
             self._vault.close()

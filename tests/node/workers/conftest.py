@@ -103,11 +103,32 @@ class Site:
         ledger.close()
         return [each.instance for each in arrived]
 
+    def receive_more(self, dataset: Dataset) -> None:
+        """Receive one more object, by a writer of its own."""
+        data_dir = self.folder / "var"
+        reader, ledger = SpoolReader(data_dir / "spool"), Ledger.open(data_dir)
+        target = io.BytesIO()
+        dataset.save_as(target)
+        arrival = Arrival(
+            dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.file_meta.TransferSyntaxUID,
+            "CT1", "PENUMBRA", "a2", "127.0.0.1", 2.0,
+        )  # fmt: skip
+        record = deposit(data_dir / "spool", arrival, [target.getvalue()], writer="late")
+        ledger.intake.absorb([read(reader, record)], {}, time.time())
+        ledger.close()
+
     def owe(self, rule: str, kind: Kind = Kind.FORWARD) -> None:
         profile = "linked" if rule == "strict" else rule
         ledger = Ledger.open(self.folder / "var")
         with ledger.database.write() as db:
             jobs.insert(db, [NewJob(kind, KEY, 1, rule, "out", profile)], time.time())
+        ledger.close()
+
+    def owe_plain(self, rule: str) -> None:
+        """Owe the Series to the destination `out`, as it is."""
+        ledger = Ledger.open(self.folder / "var")
+        with ledger.database.write() as db:
+            jobs.insert(db, [NewJob(Kind.FORWARD, KEY, 1, rule, "out")], time.time())
         ledger.close()
 
     def workshop(self) -> Workshop:

@@ -28,8 +28,8 @@ place = {"Folder._deliver": Folder, "Evidence.add": Evidence, "Receipts.add": Re
 name, when, calls = sys.argv[2].split(".")[1], int(sys.argv[3]), []
 real = getattr(place, name)
 
-def deadly(*arguments):
-    done = real(*arguments)
+def deadly(*arguments, **named):
+    done = real(*arguments, **named)
     calls.append(1)
     if len(calls) == when:
         os.kill(os.getpid(), signal.SIGKILL)
