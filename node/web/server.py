@@ -1,6 +1,7 @@
 """Run a web app in a thread of this process, on a TCP port or on a unix socket."""
 
 import socket
+import ssl
 import threading
 from pathlib import Path
 from typing import Final, Self
@@ -21,7 +22,13 @@ _START_S: Final = 10.0
 class Server:
     """One app on one listening socket: made, started, stopped."""
 
-    def __init__(self, app: Starlette, listening: socket.socket, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        listening: socket.socket,
+        path: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._app = app
         self._socket = listening
         self._path = path
@@ -31,13 +38,20 @@ class Server:
             access_log=False, server_header=False, proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_S,
         )  # fmt: skip
+        config.load()
+        config.ssl = tls  # as its own loading would leave it, from files that we have checked
         self._server = _Told(config, self._started)
         name = "control" if path else "http"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @classmethod
-    def on_port(cls, app: Starlette, host: str, port: int) -> Self:
-        """Bind a TCP port, 0 for a free one. Raises ConfigFault when it cannot be had."""
+    def on_port(
+        cls, app: Starlette, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> Self:
+        """Bind a TCP port, 0 for a free one; HTTPS alone with `tls`.
+
+        Raises ConfigFault when it cannot be had.
+        """
         try:
             listening = socket.create_server(
                 (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -45,7 +59,7 @@ class Server:
         except OSError as fault:
             words = f"cannot listen on {host}:{port} ({fault.strerror})"
             raise ConfigFault([("http.port", words)]) from fault
-        return cls(app, listening)
+        return cls(app, listening, tls=tls)
 
     @classmethod
     def on_socket(cls, app: Starlette, path: Path) -> Self:

@@ -1,0 +1,47 @@
+"""What the API can do in the front: its abilities, put together from the front's parts."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+
+from config.model import Settings
+from config.sources import BucketSource
+from dicom.errors import DoesNotMatch
+from node import links
+from node.sources.bucket_events import keys_of
+from node.sources.sources import Sources
+from node.web.api import USED
+from node.web.endpoint import Abilities, LinksWanted
+from storage.ledger.events import NewEvent
+from storage.ledger.ledger import Ledger
+
+
+def abilities(
+    settings: Settings,
+    ledger: Ledger,
+    sources: Sources,
+    status: Callable[[], Mapping[str, object]],
+) -> Abilities:
+    """Give the API what it needs."""
+
+    def make_links(wanted: LinksWanted, by: str) -> Sequence[links.Link]:
+        return links.make(
+            settings, ledger, wanted.study,
+            destination=wanted.destination, expires_s=wanted.expires_s, by=by,
+        )  # fmt: skip
+
+    def notice(name: str, body: bytes) -> int:
+        source = settings.sources.get(name)
+        if not isinstance(source, BucketSource):
+            raise DoesNotMatch("there is no bucket source of this name")
+        keys = keys_of(body, source.url)
+        sources.wake(name, keys)
+        return len(keys)
+
+    def events(after: int, limit: int) -> Sequence[Mapping[str, object]]:
+        return [asdict(event) for event in ledger.outbox.after(after, limit)]
+
+    def audit(name: str, used: Mapping[str, object]) -> None:
+        ledger.outbox.record([NewEvent(USED, name, used)], time.time())
+
+    return Abilities(status, make_links, notice, events, audit)

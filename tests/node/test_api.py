@@ -1,0 +1,297 @@
+"""The API over real HTTP: denied by default, told with its permission, on record, described."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from config.api import Token
+from config.load import load
+from config.model import Http
+from dicom.errors import DoesNotMatch, SpoolFull, Unreachable
+from examples.peers.certificates import Pki
+from node.links import Link
+from node.web import tokens
+from node.web.api import ENDPOINTS, MOST_BYTES, api_routes
+from node.web.endpoint import PREFIX, Abilities
+from node.web.https import context_of
+from node.web.openapi import description
+from node.web.server import Server
+
+SECRET = "pnb_" + "s" * 43
+ALL = ("status", "links", "sources", "events")
+Client = Callable[..., httpx.Client]
+
+
+class Parts:
+    """What the front would do, noted."""
+
+    def __init__(self) -> None:
+        self.audited: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[Any] = []
+        self.fault: Exception | None = None
+
+    def abilities(self) -> Abilities:
+        """Give them to the API."""
+        return Abilities(
+            lambda: self.do({"node": {"running": True}}, "status"),
+            lambda wanted, by: self.do([Link("2.25.3", "https://store/x", 0.0)], wanted, by),
+            lambda name, body: self.do(1, name, body),
+            lambda after, limit: self.do([], after, limit),
+            lambda name, used: self.audited.append((name, dict(used))),
+        )
+
+    def do(self, result: Any, *asked: Any) -> Any:
+        """Note what was asked."""
+        self.asked.append(asked)
+        if self.fault:
+            raise self.fault
+        return result
+
+
+@pytest.fixture
+def parts() -> Parts:
+    """Parts of a test's own."""
+    return Parts()
+
+
+@pytest.fixture
+def client(parts: Parts) -> Iterator[Client]:
+    """Serve the API to a token with these permissions, and give a client that bears it."""
+    made: list[Any] = []
+
+    def start(may: tuple[str, ...] = ALL, secret: str | None = SECRET) -> httpx.Client:
+        known = (
+            {"viewer": Token(digest=tokens.digest_of(SECRET), may=may)} if may != ("none",) else {}
+        )
+        server = Server.on_port(
+            Starlette(routes=api_routes(known, parts.abilities())), "127.0.0.1", 0
+        )
+        server.start()
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        base = f"http://127.0.0.1:{server.port}"
+        opened = httpx.Client(base_url=base, headers=headers, timeout=5, trust_env=False)
+        made.extend((opened.close, server.stop))
+        return opened
+
+    yield start
+    for end in made:
+        end()
+
+
+def ask(client: httpx.Client, endpoint: Any) -> httpx.Response:
+    path = PREFIX + endpoint.path.replace("{name}", "inbox")
+    body = {"study": "2.25.1"} if endpoint.body else {}
+    return client.request(endpoint.method, path, json=body if endpoint.method == "POST" else None)
+
+
+EACH = [pytest.param(each, id=f"{each.method} {each.path}") for each in ENDPOINTS]
+
+
+@pytest.mark.parametrize("endpoint", EACH)
+def test_nobody_without_a_token(client, parts, endpoint):
+    """Without a token each endpoint answers 401 with a problem, and does nothing."""
+    answer = ask(client(secret=None), endpoint)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert (parts.asked, parts.audited) == ([], [])
+
+
+@pytest.mark.parametrize("endpoint", EACH)
+def test_nobody_without_the_permission(client, parts, endpoint):
+    """A token without the permission is answered 403 and told which is missing; it is audited."""
+    others = tuple(each for each in ALL if each != endpoint.may)
+    answer = ask(client(may=others), endpoint)
+    if endpoint.may is None:
+        assert answer.status_code == 200
+        return
+    assert answer.status_code == 403
+    assert answer.json()["detail"] == f'[tokens.viewer] lacks may = ["{endpoint.may}"]'
+    assert parts.asked == []
+
+
+@pytest.mark.parametrize("endpoint", EACH)
+def test_each_use_is_on_record(client, parts, endpoint, capsys):
+    """A use is one log line and one event with the token's name, and the token is in neither."""
+    answer = ask(client(may=(endpoint.may,) if endpoint.may else ()), endpoint)
+    assert answer.status_code == endpoint.status
+    used = {"method": endpoint.method, "path": PREFIX + endpoint.path, "status": endpoint.status}
+    assert parts.audited == ([("viewer", used)] if endpoint.is_audited else [])
+    told = "".join(capsys.readouterr())
+    assert told.count("viewer") == 1
+    assert SECRET not in f"{told}{parts.audited}{answer.text}{answer.headers}"
+
+
+def test_without_tokens_there_is_no_api(client):
+    """No [tokens], no routes: 404."""
+    assert client(may=("none",)).get(f"{PREFIX}/status").status_code == 404
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic x", f"Bearer {SECRET[:-1]}",
+                                    f"Bearer {SECRET}x", f"Token {SECRET}", SECRET])  # fmt: skip
+def test_only_the_whole_token_opens(client, header):
+    """Another scheme, a token that is shorter or longer by a letter: 401."""
+    answer = client(secret=None).get(f"{PREFIX}/status", headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+def test_failures_are_limited_and_the_right_token_is_not(client):
+    """After too many wrong tokens an address hears 429 and when to come back; others go on."""
+    open_, closed = client(), client(secret="wrong")
+    answers = [closed.get(f"{PREFIX}/status") for _ in range(tokens.FAILURES + 2)]
+    assert {each.status_code for each in answers[: tokens.FAILURES]} == {401}
+    assert answers[-1].status_code == 429
+    assert 0 < int(answers[-1].headers["retry-after"]) <= tokens.WINDOW_S
+    assert open_.get(f"{PREFIX}/status").status_code == 200
+
+
+def test_the_limit_ends_and_its_memory_is_bounded():
+    """Failures are forgotten after the window, and a scan from many addresses takes no memory."""
+    now = [0.0]
+    known = tokens.Tokens({}, lambda: now[0])
+    waits = [known.failed("a") for _ in range(tokens.FAILURES + 1)]
+    assert waits[-2:] == [0.0, tokens.WINDOW_S]
+    now[0] = tokens.WINDOW_S
+    assert known.failed("a") == 0.0
+    for number in range(5000):
+        known.failed(str(number))
+    assert len(known._failed) <= 1024
+
+
+def test_links_say_until_when(client, parts):
+    """Links are made for the study that is asked for, in the token's name, and are not cached."""
+    answer = client().post(f"{PREFIX}/links", json={"study": "2.25.1", "expires_s": 60})
+    wanted, by = parts.asked[0]
+    assert (wanted.study, wanted.expires_s, wanted.destination, by) == (
+        "2.25.1", 60, None, "token viewer",
+    )  # fmt: skip
+    assert answer.json() == {"links": [{"sop_instance_uid": "2.25.3", "url": "https://store/x",
+                                        "expires_at": "1970-01-01T00:00:00Z"}]}  # fmt: skip
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"study": "../x"}', b'{"study": "2.25.1", "expires_s": 604801}',
+             b'{"study": "2.25.1", "expires_s": 0}', b'{"study": "2.25.1", "extra": 1}'],
+)  # fmt: skip
+def test_a_question_that_is_none_is_refused(client, parts, body):
+    """A body of another shape is answered 422 with what is wrong, and nothing is done."""
+    answer = client().post(f"{PREFIX}/links", content=body)
+    assert (answer.status_code, answer.json()["status"], parts.asked) == (422, 422, [])
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "after=1e3", "limit=" + "9" * 19])
+def test_a_number_that_is_none_is_refused(client, query):
+    """Bad numbers are answered 422."""
+    assert client().get(f"{PREFIX}/events?{query}").status_code == 422
+
+
+def test_a_body_that_is_too_long_is_not_read(client, parts):
+    """A body of more than the limit is answered 413."""
+    body = b" " * (MOST_BYTES + 1)
+    answer = client().post(f"{PREFIX}/sources/inbox/events", content=body)
+    assert (answer.status_code, parts.asked) == (413, [])
+
+
+FAULTS = {
+    "unknown": (DoesNotMatch("no store holds it"), 404),
+    "again": (Unreachable("the store does not answer"), 503),
+    "full": (SpoolFull("no room"), 503),
+    "bug": (KeyError("KANARIENVOGEL"), 500),
+}
+
+
+@pytest.mark.parametrize(("fault", "status"), FAULTS.values(), ids=FAULTS)
+def test_faults_are_problems(client, parts, fault, status):
+    """A Fault becomes a problem with its code; a bug becomes 500 without its words."""
+    parts.fault = fault
+    answer = client().post(f"{PREFIX}/links", json={"study": "2.25.1"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "KANARIENVOGEL" not in answer.text
+
+
+def test_the_description_knows_each_route():
+    """openapi.json has each route with its method and no other, and what it says of it."""
+    told = description(ENDPOINTS)
+    assert told["openapi"] == "3.1.0"
+    served = {
+        (route.path, method)
+        for route in api_routes({"a": Token(digest=tokens.digest_of("x"))}, Parts().abilities())
+        for method in route.methods - {"HEAD"}
+    }
+    described = {
+        (path, method.upper()) for path, methods in told["paths"].items() for method in methods
+    }
+    assert described == served
+    for path, methods in told["paths"].items():
+        for operation in methods.values():
+            inside = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
+            assert inside == set(re.findall(r"{(\w+)}", path))
+            assert {"401", "403", "429"} <= set(operation["responses"])
+
+
+def test_the_description_is_served(client):
+    """GET openapi.json gives it as JSON, and every reference in it leads somewhere."""
+    told = client().get(f"{PREFIX}/openapi.json").json()
+    for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(told)):
+        assert name in told["components"]["schemas"]
+
+
+def test_answers_have_the_shape_that_is_described(client):
+    """Each good answer has the members that its schema requires."""
+    opened = client()
+    for each in ENDPOINTS:
+        answer = ask(opened, each).json()
+        assert set(each.result.get("required", ())) <= set(answer)
+
+
+def test_over_https(parts, tmp_path):
+    """With a certificate the port speaks HTTPS, and nothing else."""
+    pki = Pki(tmp_path)
+    files = pki.node
+    tls = context_of(Http(certificate=files.certificate, key=files.key), time.time())
+    known = {"viewer": Token(digest=tokens.digest_of(SECRET), may=ALL)}
+    server = Server.on_port(
+        Starlette(routes=api_routes(known, parts.abilities())), "127.0.0.1", 0, tls
+    )
+    server.start()
+    try:
+        asked = httpx.get(
+            f"https://localhost:{server.port}{PREFIX}/status", verify=pki.authority.client(),
+            headers={"Authorization": f"Bearer {SECRET}"}, timeout=5, trust_env=False,
+        )  # fmt: skip
+        assert asked.status_code == 200
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{server.port}/", timeout=5, trust_env=False)
+    finally:
+        server.stop()
+
+
+def test_a_new_token_is_random_and_fits_its_digest(tmp_path: Path):
+    """`penumbra token new` prints a token, and a table that loads and knows its digest alone."""
+    made = [
+        subprocess.run(
+            [sys.executable, "-m", "node.cli", "token", "new", "viewer", "--may", "links"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(2)
+    ]
+    first, second = (each.stdout.strip() for each in made)
+    assert first != second
+    assert len(first) == 4 + 43
+    assert first not in made[0].stderr
+    (tmp_path / "node.toml").write_text("[tokens" + made[0].stderr.split("[tokens")[1])
+    token = load(tmp_path / "node.toml").tokens["viewer"]
+    assert (token.digest, token.may) == (tokens.digest_of(first), ("links",))
