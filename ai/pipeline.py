@@ -93,6 +93,12 @@ class Pool:
             self._runner = asyncio.Runner()
         return self._runner.run(infer(name, settings, series, self._servers, now=now))
 
+    def check(self, settings: Model) -> None:
+        """Ask whether a model is there. Raises ModelUnavailable, BadAnswer."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        self._runner.run(self._servers.describe(settings))
+
     def close(self) -> None:
         """Close connections and event loop. May be called twice."""
         runner, self._runner = self._runner, None

@@ -11,10 +11,11 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from config import addresses
+from config.destinations import DicomDestination
 from config.model import Peer, Permission, Settings
 from node.watermarks import DiskState
 
-PERMISSIONS: Final[tuple[Permission, ...]] = ("store", "find", "move", "get", "commit")
+PERMISSIONS: Final[tuple[Permission, ...]] = ("store", "find", "move", "get", "commit", "mpps")
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -143,9 +144,24 @@ def may(settings: Settings, calling_ae: str, permission: Permission) -> bool:
     return permission in peer.may
 
 
+def is_asked_to_commit(settings: Settings, calling_ae: str) -> bool:
+    """Whether a caller is a peer that the node itself asks for storage commitment."""
+    title = calling_ae.strip()
+    return title in settings.peers and any(
+        isinstance(each, DicomDestination) and each.commit and each.peer == title
+        for each in settings.destinations.values()
+    )
+
+
 def permitted(settings: Settings, calling_ae: str) -> frozenset[Permission]:
-    """List all that a caller may."""
-    return frozenset(each for each in PERMISSIONS if may(settings, calling_ae, each))
+    """List all services whose presentation contexts a caller may have.
+
+    A peer that the node asks for storage commitment has that one, to bring its answer.
+    """
+    granted = {each for each in PERMISSIONS if may(settings, calling_ae, each)}
+    if is_asked_to_commit(settings, calling_ae):
+        granted.add("commit")
+    return frozenset(granted)
 
 
 def table_of(calling_ae: str) -> str:

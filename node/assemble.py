@@ -8,24 +8,35 @@ from pathlib import Path
 
 from config.model import Node, Settings
 from dicom.context import storage_contexts
+from node.asking import Asking
 from node.associations import AssociationBook
+from node.committing import Committing
 from node.control_client import SOCKET_NAME
 from node.filing import Filing
+from node.front_api import abilities
 from node.history import History
 from node.keys import require_keys, spool_keys
+from node.ledger import open_front_ledger
 from node.listener import Listener
 from node.metrics import Metrics
 from node.notify import Notifier
 from node.reading import ReadingProcess
+from node.retention import Retention
+from node.services.commitment import CommitmentService
 from node.services.echo import EchoService
 from node.services.find import FindService
+from node.services.mpps import MppsService
 from node.services.store import StoreService
+from node.services.table import Service
 from node.settler import Settler
+from node.sources.sources import Sources, open_sources
 from node.status import Status
 from node.supervisor import Supervisor
 from node.traits import Traits
 from node.watermarks import Marks, Watermarks
+from node.web.api import api_routes
 from node.web.control import control_app
+from node.web.https import context_of
 from node.web.server import Server
 from node.web.signs import signs_app
 from routing.rules import compile_rules
@@ -34,6 +45,8 @@ from storage.index.database import Index
 from storage.ledger.events import NewEvent
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
+from storage.ledger.news import News
+from storage.ledger.schema import EVENTS_CHANNEL
 from storage.spool.reader import SpoolReader
 from storage.spool.sealing import SpoolKeys
 from storage.spool.spool import Spool
@@ -56,6 +69,11 @@ class Front:
     watermarks: Watermarks
     servers: tuple[Server, ...]
     notifier: Notifier | None
+    committing: Committing
+    sources: Sources
+    asking: Asking
+    retention: Retention
+    news: News
 
 
 def assemble(settings: Settings, config_file: Path) -> Front:
@@ -70,17 +88,19 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     keys = spool_keys(settings.node)
     require_keys(keys, root)
     spool = _spool(settings.node, root, keys)
-    ledger = Ledger.open(data_dir)
+    ledger = open_front_ledger(settings)
     index = Index.open(data_dir / "index.duckdb")
     reader = SpoolReader(root, keys)
     book = AssociationBook()
     metrics, history = Metrics(settings.peers), History(time.time)
     supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
     readings = ReadingProcess(root, keys)
+    asking = Asking(settings, ledger.expectations)
+    settler = _settler(settings, ledger, reader, asking)
     filing = Filing(
         spool,
         Follower(spool, reader, ledger.intake, index, readings),
-        _settler(settings, ledger, reader),
+        settler,
         ledger,
         book,
         attempts=settings.jobs.attempts,
@@ -90,30 +110,99 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     readings.beat = filing.beat
     watermarks = _watermarks(settings, spool, ledger)
     contexts = storage_contexts(settings.node.private_sop_classes)
+    committing = _committing(settings, ledger, filing, supervisor)
     listener = Listener(
         settings,
         StoreService(spool, settings, contexts, time.time, watermarks),
-        [EchoService(), FindService(settings, index)],
+        _services(settings, ledger, index, committing),
         [book, metrics, history],
         door_watchers=[metrics, history],
         disk=lambda: watermarks.state,
     )
+    sources = _sources(settings, spool, ledger, watermarks)
+    behind = filing.index_is_behind
+    own = SpoolReader(root, keys)  # a mapping of its own, let go of after each segment
+    retention = Retention(settings, spool, own, ledger, index, index_is_behind=behind)
     status = Status(
-        settings, spool, ledger, index, filing, listener, supervisor, watermarks, time.time()
-    )
+        settings, spool, ledger, index, filing, listener, supervisor, watermarks, time.time(),
+        sources=sources.facts, settling=lambda: _settling_facts(settler, asking),
+        retention=retention.facts,
+    )  # fmt: skip
     metrics.read_from(status.facts)
-    signs = signs_app(status.checks(), metrics, status.is_alive)
     control = control_app(
         status=status.facts, sql=index.sql, events=_events(ledger), associations=history.recall
     )
     servers = (
-        Server.on_port(signs, settings.http.host, settings.http.port),
+        _http(settings, ledger, sources, status, metrics),
         Server.on_socket(control, data_dir / SOCKET_NAME),
     )
     notifier = (
         Notifier(settings.mqtt, ledger.outbox, settings.node.ae_title) if settings.mqtt else None
     )
-    return Front(spool, ledger, index, filing, listener, supervisor, watermarks, servers, notifier)
+    return Front(
+        spool,
+        ledger,
+        index,
+        filing,
+        listener,
+        supervisor,
+        watermarks,
+        servers,
+        notifier,
+        committing,
+        sources,
+        asking,
+        retention,
+        News(ledger.database, {EVENTS_CHANNEL: ledger.outbox.notify}),
+    )
+
+
+def _sources(
+    settings: Settings, spool: Spool, ledger: Ledger, watermarks: Watermarks
+) -> Sources:
+    """Make the doors beside DICOM."""
+    return open_sources(
+        settings, spool, ledger.taken, watermarks,
+        lambda told: ledger.outbox.record(told, time.time()),
+    )  # fmt: skip
+
+
+def _http(
+    settings: Settings, ledger: Ledger, sources: Sources, status: Status, metrics: Metrics
+) -> Server:
+    """Bind the HTTP port: signs of life, and the API where there are tokens."""
+    app, http = signs_app(status.checks(), metrics, status.is_alive), settings.http
+    asked = abilities(settings, ledger, sources, status.facts)
+    app.router.routes.extend(api_routes(settings.tokens, asked))
+    return Server.on_port(app, http.host, http.port, context_of(http, time.time()))
+
+
+def _committing(
+    settings: Settings, ledger: Ledger, filing: Filing, supervisor: Supervisor
+) -> Committing:
+    """Judge requests for storage commitment, and report on them."""
+    contexts = storage_contexts(settings.node.private_sop_classes)
+    return Committing(
+        settings,
+        ledger,
+        [str(each.abstract_syntax) for each in contexts],
+        lag=filing.lag_records,
+        ring=supervisor.ring,
+        clock=ledger.database.now,
+    )
+
+
+def _services(
+    settings: Settings, ledger: Ledger, index: Index, committing: Committing
+) -> list[Service]:
+    """List what is served beside C-STORE."""
+    now = ledger.database.now
+    return [
+        EchoService(),
+        FindService(settings, index),
+        CommitmentService(settings, committing, ledger.committed, now),
+        MppsService(settings, ledger.steps, ledger.expectations, now),
+    ]
 
 
 def _spool(node: Node, root: Path, keys: SpoolKeys) -> Spool:
@@ -131,12 +220,29 @@ def _events(ledger: Ledger) -> Callable[[int, int], list[dict[str, object]]]:
     return lambda after, limit: [asdict(event) for event in ledger.outbox.after(after, limit)]
 
 
-def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader) -> Settler:
-    """Settle Series, and plan what the rules ask for."""
-    timing = Timing(settings.settle.quiet_s, settings.settle.release_s)
+def _settling_facts(settler: Settler, asking: Asking) -> dict[str, dict[str, int]]:
+    """Say what went wrong in judging and planning, for `penumbra status` and the metrics."""
+    found = {"rules_failed": dict(settler.failed)}
+    return found | ({"asked": dict(asking.outcomes)} if asking.is_of_use else {})
+
+
+def _settler(
+    settings: Settings, ledger: Ledger, reader: SpoolReader, asking: Asking
+) -> Settler:
+    """Settle Series and Studies, and plan what the rules ask for."""
+    timing = Timing(**settings.settle.model_dump())
     rules = compile_rules(settings.rules)
     traits = Traits(reader, rules, settings.peers)
-    return Settler(ledger.settling, traits, rules, timing)
+    ask = asking.ask if asking.is_of_use else None
+    return Settler(
+        ledger.settling,
+        ledger.studies,
+        traits,
+        rules,
+        timing,
+        ask=ask,
+        staging=settings.staging.destination if settings.staging else "",
+    )
 
 
 def _watermarks(settings: Settings, spool: Spool, ledger: Ledger) -> Watermarks:
@@ -152,4 +258,4 @@ def _watermarks(settings: Settings, spool: Spool, ledger: Ledger) -> Watermarks:
 def _expire(ledger: Ledger, settings: Settings) -> Callable[[str], object]:
     """Give the supervisor what to do about a worker that died: its jobs go back at once."""
     attempts = settings.jobs.attempts
-    return lambda owner: ledger.jobs.expire(time.time(), attempts, owner=owner)
+    return lambda owner: ledger.jobs.expire(ledger.database.now(), attempts, owner=owner)

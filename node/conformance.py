@@ -3,6 +3,7 @@
 from config.model import Settings
 from node import conformance_answers as answers
 from node import conformance_limits as limits
+from node import conformance_normalized as normalized
 from node import conformance_query as queries
 from node import conformance_services as services
 from node.conformance_markdown import filled
@@ -28,6 +29,11 @@ def tables(settings: Settings) -> dict[str, str]:
         "store-statuses": answers.store_statuses(),
         "heard-statuses": answers.heard_statuses(),
         "find-statuses": answers.find_statuses(),
+        "commitment-statuses": normalized.action_statuses(),
+        "commitment-reasons": normalized.reasons(),
+        "commitment-report-statuses": normalized.report_statuses(),
+        "step-states": normalized.step_states(),
+        "step-statuses": normalized.step_statuses(),
         "models": queries.models(),
         "levels": queries.levels(),
         "keys": queries.keys(),

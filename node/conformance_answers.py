@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from config.model import Settings
-from dicom import errors, scu, status
+from dicom import errors, status
+from dicom.store_answer import TABLE, Meaning, Row
 from node.admission import AssociationRequest, Reject, decide
 from node.conformance_markdown import table
 from node.negotiation import NO_SUCH_CLASS, NO_SUCH_SYNTAX, USER_REJECTION, Refusal
@@ -109,13 +110,17 @@ FIND: Final = (
 )
 """C-FIND (PS3.4 C.4.1.1.4)."""
 
-HEARD: Final = (
-    ((status.SUCCESS,), "0000"),
-    ((0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007, 0xBFFF), "0001, 0107, 0116, B000 to BFFF"),
-    ((0xA700, 0xA7FF), "A700 to A7FF"),
-    ((0xA800, 0xA900, 0xC000, 0x0110, 0x0117, 0x0122, 0x0124, 0x0210), "any other"),
-)
-"""Statuses of a C-STORE response with examples of each kind, as the node's SCU takes them."""
+_DONE_ABOUT: Final = {
+    Meaning.STORED: "delivered: a receipt is written, with the status",
+    Meaning.WARNED: "delivered: a receipt is written, with the status and what it means",
+    Meaning.THERE: "delivered before: a receipt is written that says so",
+    Meaning.BUSY: (
+        "sent again later, after the job's other objects; three in a row, and they wait as well"
+    ),
+    Meaning.REFUSED: (
+        "not sent again; the other objects of the job are. The job is held for a person"
+    ),
+}
 
 _RESULTS: Final = {1: "rejected-permanent", 2: "rejected-transient"}
 _REASONS: Final = {
@@ -148,8 +153,15 @@ def find_statuses() -> str:
 
 def heard_statuses() -> str:
     """Write what the node does about each status that it hears as a Storage SCU."""
-    rows = [(named, _done_about(examples)) for examples, named in HEARD]
-    return table(("Status heard", "What is done"), rows)
+    rows = [(_range(one), one.words, _DONE_ABOUT[one.meaning]) for one in TABLE]
+    rows.append(("any other", "", _DONE_ABOUT[Meaning.REFUSED]))
+    return table(("Status heard", "Meaning", "What is done"), rows)
+
+
+def _range(one: Row) -> str:
+    if one.first == one.last:
+        return f"{one.first:04X}"
+    return f"{one.first:04X} to {one.last:04X}"
 
 
 def rejections() -> str:
@@ -198,19 +210,3 @@ def refusals() -> str:
 def _statuses(answers: tuple[Answered, ...]) -> str:
     rows = [(f"{each.code:04X}", each.meaning, each.when) for each in answers]
     return table(("Status", "Meaning", "When it is sent"), rows)
-
-
-def _done_about(examples: tuple[int, ...]) -> str:
-    found = {_verdict(code) for code in examples}
-    assert len(found) == 1, examples
-    return found.pop()
-
-
-def _verdict(code: int) -> str:
-    try:
-        scu.judge(code, "1.2.3")
-    except errors.DeliveryFault as fault:
-        if fault.retry:
-            return "sent again later, `[jobs] attempts` times in all; then held for a person"
-        return "not sent again; the other objects of the job are. The job is held for a person"
-    return "delivered: a receipt is written, with the status"

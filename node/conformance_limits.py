@@ -6,14 +6,18 @@ from typing import Final
 from config.destinations import DicomDestination
 from config.model import Settings
 from dicom import message, pdu, scu
+from dicom.commitment import MOST_REFERENCES
 from dicom.matching import MAX_PATTERNS
 from node.acceptor import ACSE_TIMEOUT_S
+from node.committing import ANSWER_S, QUIET_S
 from node.conformance_markdown import table
-from node.exchange import IDENTIFIER_LIMIT, PYNETDICOM, PYNETDICOM_PAUSE_S
+from node.exchange import IDENTIFIER_LIMIT, LIST_LIMIT, PYNETDICOM, PYNETDICOM_PAUSE_S
 from node.lane import LINGER_S
 from node.listener import SILENT_CONNECTIONS, SILENT_OF_ONE_ADDRESS
 from node.services.find import MAX_MATCHES
 from node.watermarks import LONGEST_PAUSE_S
+from node.workers.commit import SAME_S
+from node.workers.report import TIMEOUT_S as REPORT_S
 
 FIXED: Final = "fixed"
 Row = tuple[str, str, str]
@@ -83,6 +87,12 @@ def _associations(settings: Settings) -> Iterator[Row]:
     yield "Longest command set", FIXED, _bytes(message.COMMAND_LIMIT)
     yield "Longest dataset of a C-STORE", FIXED, "no limit but the disk"
     yield "Longest identifier of a C-FIND", FIXED, _bytes(IDENTIFIER_LIMIT)
+    yield (
+        "Longest dataset of an N-ACTION, N-EVENT-REPORT, N-CREATE, N-SET",
+        FIXED,
+        _bytes(LIST_LIMIT),
+    )
+    yield "Most Instances in a request for storage commitment", FIXED, f"{MOST_REFERENCES:,}"
     yield "Most matches of a C-FIND", FIXED, f"{MAX_MATCHES:,}"
     yield "Most wildcard values in one key", FIXED, str(MAX_PATTERNS)
     yield "Maximum PDU length offered as a requestor", FIXED, _bytes(scu.MAX_PDU_BYTES)
@@ -112,6 +122,14 @@ def _time_outs(settings: Settings) -> Iterator[Row]:
         FIXED,
         _seconds(PYNETDICOM_PAUSE_S),
     )
+    yield "A report waits for its answer, where the peer asked", FIXED, _seconds(ANSWER_S)
+    yield "The same on an association of the node's own", FIXED, _seconds(REPORT_S)
+    yield (
+        "Quiet time before a report goes on the association that asked",
+        FIXED,
+        _seconds(QUIET_S),
+    )
+    yield "Wait for a report on the association on which the node asked", FIXED, _seconds(SAME_S)
     yield (
         "As a requestor: wait for each answer, of a destination",
         "`[destinations.NAME] timeout_s`",

@@ -1,7 +1,7 @@
 """Tables of the conformance statement: what the node serves, in which transfer syntaxes; pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from pydicom.charset import python_encoding
 from pydicom.uid import UID
@@ -9,13 +9,17 @@ from pydicom.uid import UID
 from config.model import Settings
 from deid.profile import KNOWN_OPTIONS, read_base
 from deid.table.table import EDITION
-from dicom import scu
+from dicom import commitment_wire, scu
+from dicom.commitment import STORAGE_COMMITMENT
 from dicom.context import MOST_CONTEXTS, TRANSFER_SYNTAXES, storage_contexts
-from dicom.query import Query
+from dicom.mpps import MPPS
+from dicom.transcode import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.conformance_markdown import table
+from node.services.commitment import CommitmentService
 from node.services.echo import EchoService
 from node.services.find import MODELS, FindService
+from node.services.mpps import MppsService
 
 NEWER_NAMES: Final[Mapping[str, str]] = {
     "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
@@ -48,6 +52,8 @@ def overview(settings: Settings) -> str:
     ]
     rows.append((storage, "8.7", "Yes", "Yes"))
     rows += [(name_of(uid), uid, by_hand, "Yes") for uid in MODELS]
+    rows.append((name_of(STORAGE_COMMITMENT), STORAGE_COMMITMENT, "Yes", "Yes"))
+    rows.append((name_of(MPPS), MPPS, "No", "Yes"))
     return table(("SOP Class", "UID", "User of service (SCU)", "Provider of service (SCP)"), rows)
 
 
@@ -67,27 +73,41 @@ def accepted_contexts(settings: Settings) -> str:
     rows: list[Sequence[str]] = [
         ("the Storage SOP Classes of 8.7", "", "those of 8.8", "", "SCP", "`store`")
     ]
-    services = (EchoService(), FindService(settings, _NoIndex()))
+    nothing: Any = None  # a service lists its contexts without asking anybody
+    services = (
+        EchoService(),
+        FindService(settings, nothing),
+        CommitmentService(settings, nothing, nothing),
+        MppsService(settings, nothing, nothing),
+    )
     for service in services:
         permission = f"`{service.permission}`" if service.permission else "none needed"
         for context in service.contexts():
+            role = "SCP; SCU by role selection" if context.scu_role else "SCP"
             for number, syntax in enumerate(context.transfer_syntax or ()):
                 abstract = str(context.abstract_syntax)
                 first = (name_of(abstract), abstract) if not number else ("", "")
-                rows.append((*first, name_of(str(syntax)), str(syntax), "SCP", permission))
+                rows.append((*first, name_of(str(syntax)), str(syntax), role, permission))
     return table(("Abstract syntax", "UID", "Transfer syntax", "UID", "Role", "Permission"), rows)
 
 
 def proposed_contexts() -> str:
     """Write what is proposed, as a requestor."""
-    pairs = (
-        "the one that the object is kept in: a context for each pair of the two,"
-        f" at most {MOST_CONTEXTS} in an association"
-    )
-    storing = "destinations of kind `dicom`, `penumbra send`"
-    rows = [("the SOP Class of each object to be sent", pairs, storing)]
+    own = "the one that the object is kept in"
+    limit = f"a context for each pair of the two, at most {MOST_CONTEXTS} in an association"
+    substitutes = " and ".join(name_of(each) for each in (EXPLICIT_LITTLE, IMPLICIT_LITTLE))
+    others = f"{own}, and {substitutes} where it can be given in these: {limit}"
+    rows = [
+        ("the SOP Class of each object to be sent", others, "destinations of kind `dicom`"),
+        (
+            "the SOP Class of each object to be sent",
+            f"{own}: {limit}",
+            'destinations with `transcode = "never"`, `penumbra send`',
+        ),
+    ]
     commands = [(scu.verification(), "`penumbra echo`")]
     commands += [(scu.proposing(uid), "`penumbra query`") for uid in MODELS]
+    commands.append((commitment_wire.contexts(), "destinations with `commit = true`; reports"))
     for contexts, by in commands:
         for each in contexts:
             syntaxes = ", ".join(name_of(str(one)) for one in each.transfer_syntax)
@@ -139,11 +159,3 @@ def _is_retired(uid: str) -> bool:
 
 def _numbers(uid: str) -> list[int]:
     return [int(part) if part.isdecimal() else 0 for part in uid.split(".")]
-
-
-class _NoIndex:
-    """Holds nothing: a service lists its contexts without asking."""
-
-    def find(self, query: Query, limit: int) -> Iterator[Mapping[str, str]]:
-        del query, limit
-        return iter(())

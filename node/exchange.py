@@ -16,14 +16,20 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom import pdu, status, uid
 from dicom.abort import AbortReason
+from dicom.commitment import STORAGE_COMMITMENT
 from dicom.errors import Fault, ProtocolFault
 from dicom.message import C_STORE_RQ, Assembler, Command, Fragment, store_response
+from dicom.mpps import MPPS
 from node.conversation import AssociationWatcher, Conversation
 from node.services.store import StoreService, Storing
 
 SCRAP_BYTES: Final = 64 << 10
 IDENTIFIER_LIMIT: Final = 1 << 20
 """Longest dataset of a message that is not a C-STORE; a query's keys take some hundred bytes."""
+
+LIST_LIMIT: Final = 16 << 20
+"""The same for the services whose lists name every object of a Study."""
+_LISTS: Final = frozenset({STORAGE_COMMITMENT, MPPS})
 
 PYNETDICOM: Final = "1.2.826.0.1.3680043.9.3811."
 """What pynetdicom's implementation class UIDs begin with."""
@@ -132,8 +138,8 @@ class Exchange:
         assert command is not None  # the assembler lets no dataset come first
         self._size_bytes += len(fragment.data)
         if command.field != C_STORE_RQ:
-            if self._size_bytes > IDENTIFIER_LIMIT:
-                words = f"identifier longer than {IDENTIFIER_LIMIT} bytes"
+            if self._size_bytes > (limit := self._limit(command.context_id)):
+                words = f"identifier longer than {limit} bytes"
                 raise ProtocolFault(words, AbortReason.NOT_SPECIFIED)
             control = b"\x02" if fragment.is_last else b"\x00"
             self._forward(
@@ -147,6 +153,12 @@ class Exchange:
                 self._refuse(fault)
         if fragment.is_last:
             self._answer(command)
+
+    def _limit(self, context_id: int) -> int:
+        """Give the longest dataset that pynetdicom is handed in a context."""
+        context = self._association._accepted_cx.get(context_id)  # noqa: SLF001  (as in _begin)
+        is_long = context is not None and context.abstract_syntax in _LISTS
+        return LIST_LIMIT if is_long else IDENTIFIER_LIMIT
 
     def _forward(self, context_id: int, value: bytes, *, is_last: bool) -> None:
         """Give pynetdicom's DIMSE provider a fragment, as its own state machine would."""

@@ -85,6 +85,10 @@ class Filing:
         """Count what is stored and not filed yet."""
         return self._follower.lag_records()
 
+    def index_is_behind(self) -> bool:
+        """Whether the index still has to read of the log what the ledger has filed."""
+        return self._follower.index_is_behind()
+
     def _run(self) -> None:
         while True:
             last_round = self._stopping.is_set()
@@ -134,7 +138,7 @@ class Filing:
         refiled = self._file_again(now)
         if now - self._expired_at >= EXPIRE_EVERY_S:
             self._expired_at = now
-            settled += self._ledger.jobs.expire(now, self._attempts)
+            settled += self._ledger.jobs.expire(self._ledger.database.now(), self._attempts)
         if settled:
             self._ring()
         if moved or settled or refiled:

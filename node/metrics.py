@@ -39,6 +39,10 @@ _GAUGES: Final = (
     ("index", "instances", "penumbra_index_instances", "Instances that can be found."),
     ("index", "lag_records", "penumbra_index_lag_records", "Stored, not yet indexed."),
     ("disk", "pause_s", "penumbra_store_pause_seconds", "How long an answer waits for room."),
+    ("retention", "releasable_bytes", "penumbra_releasable_bytes", "Proven, and could leave."),
+    ("retention", "released_instances", "penumbra_released_instances", "Left since the start."),
+    ("retention", "released_bytes", "penumbra_released_bytes", "Their bytes."),
+    ("retention", "freed_bytes", "penumbra_spool_freed_bytes", "Room given back to the disk."),
     ("tls", "certificate_left_s", "penumbra_tls_certificate_seconds", "Until it expires."),
     ("events", "unpublished", "penumbra_events_unpublished", "Events no broker has yet."),
 )
@@ -141,12 +145,22 @@ class _FactsCollector(Collector):
                 yield _gauge(name, words, {"": value})
         if counts := _numbers(facts.get("jobs")):
             yield _gauge("penumbra_jobs", "Jobs by state.", counts, "state")
+        if away := facts.get("unreachable"):
+            words = "1 for a destination or model that does not answer, while something is owed."
+            yield _gauge("penumbra_target_unreachable", words, dict.fromkeys(away, 1.0), "target")
         if quarantined := _numbers(facts.get("quarantined")):
             words = "Objects that may not leave under a profile, by the fault."
             yield _gauge("penumbra_quarantined_objects", words, quarantined, "reason")
         if state := facts.get("disk", {}).get("state"):
             states = {each.word: float(each.word == state) for each in DiskState}
             yield _gauge("penumbra_disk_state", "1 for the state it is in.", states, "state")
+        words = "Times that a rule could not be evaluated for a Series."
+        yield _counter("penumbra_rules_failed", words, _numbers(facts.get("rules_failed")), "rule")
+        if asked := _numbers(facts.get("asked")):
+            words = "Peers asked how many Instances a Study has."
+            yield _counter("penumbra_counts_asked", words, asked, "outcome")
+        if sources := facts.get("sources"):
+            yield _sources(sources)
         if "tls" in facts:
             yield _handshakes(_numbers(facts["tls"].get("handshakes_failed")))
 
@@ -156,11 +170,27 @@ def _numbers(facts: object) -> dict[str, float]:
     return {str(key): count for key, count in counts if isinstance(count, int)}
 
 
+def _sources(sources: Mapping[str, object]) -> Metric:
+    words = "Objects of each source since the start, and those that wait now."
+    gauge = Metric("penumbra_source_objects", words, "gauge")
+    for name, one in sources.items():
+        counts = _numbers(one)
+        for state in ("taken", "rejected", "waiting"):
+            gauge.add_sample(
+                "penumbra_source_objects", {"source": name, "state": state}, counts.get(state, 0)
+            )
+    return gauge
+
+
 def _handshakes(counts: Mapping[str, float]) -> Metric:
-    name = "penumbra_tls_handshakes_failed"
-    counter = Metric(name, "Connections that came to no TLS.", "counter")
-    for reason, count in counts.items():
-        counter.add_sample(f"{name}_total", {"reason": reason}, count)
+    words = "Connections that came to no TLS."
+    return _counter("penumbra_tls_handshakes_failed", words, counts, "reason")
+
+
+def _counter(name: str, words: str, counts: Mapping[str, float], label: str) -> Metric:
+    counter = Metric(name, words, "counter")
+    for key, count in counts.items():
+        counter.add_sample(f"{name}_total", {label: key}, count)
     return counter
 
 

@@ -1,24 +1,30 @@
 """Hold rules against Series, those of files and those of the past, without owing anything."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
-from config.conditions import Attributes, Undecided
+from pydicom.dataset import Dataset
+
+from config.conditions import Undecided
 from config.model import Settings
 from dicom import part10
 from dicom.entity import Arrival, Origin, SeriesKey
 from dicom.errors import CannotUnderstand, DoesNotMatch, Fault, StorageFault
 from node.keys import spool_keys
-from node.traits import Traits, attributes, route
+from node.ledger import open_ledger
+from node.traits import Traits, attributes, route, with_study
 from routing.explain import Account, explain
 from routing.job import NewJob
-from routing.plan import Settled, plan
+from routing.plan import Plan, Settled, plan, plan_both, timed
 from routing.replay import Change, compare
-from routing.rules import Rule, compile_rules
-from storage.ledger.ledger import Ledger
+from routing.rules import Per, Rule, compile_rules
 from storage.ledger.past import Past, PastSeries
+from storage.ledger.studies import StudyTraits
 from storage.spool.reader import SpoolReader
 
 
@@ -43,6 +49,8 @@ class Rehearsed:
     owed: tuple[NewJob, ...]
     made: tuple[NewJob, ...] | None = None
     """What the node made of it; None for files, and for a Series that has not settled."""
+    why: str = ""
+    """Why it counted as complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class Replayed:
     """None where the Series could not be read."""
     undecided: tuple[tuple[Rule, Undecided], ...] = ()
     fault: Fault | None = None
+    is_whole: bool = False
+    """Whether every rule was asked: those per Study are once their Study has settled."""
 
 
 def of_files(settings: Settings, files: Sequence[Path], sender: Sender) -> Iterator[Rehearsed]:
@@ -63,20 +73,29 @@ def of_files(settings: Settings, files: Sequence[Path], sender: Sender) -> Itera
     """
     rules = compile_rules(settings.rules)
     arrival = Arrival("", "", "", sender.calling_ae, sender.called_ae, "", "", sender.at)
-    seen: set[SeriesKey] = set()
+    firsts: dict[SeriesKey, Dataset] = {}
+    counts: Counter[str] = Counter()
     for file in files:
         with file.open("rb") as stream:
             try:
-                head = part10.read_head(stream)
+                head: Dataset = part10.read_head(stream)
             except CannotUnderstand as fault:
                 raise CannotUnderstand(f"{file}: {fault}") from fault
         uids = (part10.text(head, f"{level}InstanceUID") for level in ("Study", "Series"))
         key = SeriesKey(*uids)
-        if key in seen:
-            continue
-        seen.add(key)
-        asked = attributes(route(arrival, settings.peers), lambda head=head: head)  # type: ignore[misc]  # (bound in the loop)
+        counts[key.study_instance_uid] += 1
+        firsts.setdefault(key, head)
+    for key, head in firsts.items():
+        own = attributes(route(arrival, settings.peers), lambda head=head: head)  # type: ignore[misc]  # (bound in the loop)
+        asked = with_study(own, _study_of(firsts, key.study_instance_uid, counts))
         yield _rehearsed(Settled(key, 1, Origin.DIMSE, "", asked), rules)
+
+
+def _study_of(firsts: Mapping[SeriesKey, Dataset], study: str, counts: Counter[str]) -> StudyTraits:
+    """Take files for a whole Study."""
+    heads = [head for key, head in firsts.items() if key.study_instance_uid == study]
+    modalities = {part10.text(head, "Modality") for head in heads}
+    return StudyTraits(tuple(sorted(modalities - {""})), len(heads), counts[study])
 
 
 def of_study(settings: Settings, study_instance_uid: str) -> list[Rehearsed]:
@@ -85,8 +104,12 @@ def of_study(settings: Settings, study_instance_uid: str) -> list[Rehearsed]:
     Raises DoesNotMatch where there is none, StorageFault where its bytes cannot be read.
     """
     with _Archive(settings) as archive:
+        why = archive.reasons(study_instance_uid)
         found = [
-            _rehearsed(archive.settled(one), archive.rules, one.jobs if one.revision else None)
+            replace(
+                _rehearsed(archive.settled(one), archive.rules, one.jobs if one.revision else None),
+                why=why.get(one.key.series_instance_uid, ""),
+            )
             for one in archive.past.of_study(study_instance_uid)
         ]
     if not found:
@@ -94,16 +117,21 @@ def of_study(settings: Settings, study_instance_uid: str) -> list[Rehearsed]:
     return found
 
 
-def replay(settings: Settings, since: float) -> Iterator[Replayed]:
-    """Say of each Series that settled since a time what other rules would change; sends nothing."""
+def replay(settings: Settings, since: float, study: str = "") -> Iterator[Replayed]:
+    """Say of each Series that settled since a time what other rules would change; sends nothing.
+
+    With a Study, of its Series alone.
+    """
     with _Archive(settings) as archive:
-        for one in archive.past.settled_since(since):
+        for one in archive.settled_since(since, study):
+            is_whole = archive.asks_all(one.key.study_instance_uid)
             try:
-                owed = plan(archive.settled(one), archive.rules)
+                owed = archive.plan(one, whole=is_whole)
             except (StorageFault, CannotUnderstand) as fault:
                 yield Replayed(one, None, fault=fault)
             else:
-                yield Replayed(one, compare(one.jobs, owed.jobs), owed.undecided)
+                change = compare(one.jobs, owed.jobs)
+                yield Replayed(one, change, owed.undecided, is_whole=is_whole)
 
 
 def _rehearsed(
@@ -111,7 +139,7 @@ def _rehearsed(
 ) -> Rehearsed:
     is_result = series.origin is Origin.AI
     accounts = () if is_result else tuple(explain(rules, series.attributes))
-    owed = plan(series, rules).jobs
+    owed = timed(plan_both(series, rules).jobs, rules, time.time())
     return Rehearsed(series.key, series.revision, series.origin, accounts, owed, made)
 
 
@@ -123,8 +151,9 @@ class _Archive:
         self.rules = compile_rules(settings.rules)
         reader = SpoolReader(data_dir / "spool", spool_keys(settings.node))
         self._traits = Traits(reader, self.rules, settings.peers)
-        self._ledger = Ledger.open_existing(data_dir)
+        self._ledger = open_ledger(settings)
         self.past = Past(self._ledger.database)
+        self._traits_of_study = lru_cache(maxsize=1)(self._ledger.studies.traits)
 
     def __enter__(self) -> Self:
         return self
@@ -134,5 +163,30 @@ class _Archive:
 
     def settled(self, one: PastSeries) -> Settled:
         """Make of a Series of the past what is planned for. Raises as Traits.read."""
-        asked: Attributes = self._traits.read(one.example)
+        study = self._traits_of_study(one.key.study_instance_uid)
+        asked = with_study(self._traits.read(one.example), study)
         return Settled(one.key, one.revision or 1, one.origin, one.rule, asked)
+
+    def settled_since(self, since: float, study: str) -> Iterator[PastSeries]:
+        """Yield the Series that settled since a time, of a Study if one is named."""
+        if not study:
+            return self.past.settled_since(since)
+        found = self.past.of_study(study)
+        return (one for one in found if one.settled_at is not None and one.settled_at >= since)
+
+    def reasons(self, study_instance_uid: str) -> dict[str, str]:
+        """Say of each Series of a Study why it counted as complete, the last time."""
+        found = self._ledger.revisions.of_study(study_instance_uid)
+        return {uid: revisions[-1].completion.words for uid, revisions in found.items()}
+
+    def asks_all(self, study_instance_uid: str) -> bool:
+        """Whether rules per Study can be asked now, or there are none."""
+        if all(rule.per is Per.SERIES for rule in self.rules):
+            return True
+        return self._ledger.studies.is_settled(study_instance_uid)
+
+    def plan(self, one: PastSeries, *, whole: bool) -> Plan:
+        """Say what a Series owes, by rules per Study too if `whole`. Raises as `settled`."""
+        series = self.settled(one)
+        owed = plan_both(series, self.rules) if whole else plan(series, self.rules)
+        return Plan(timed(owed.jobs, self.rules, time.time()), owed.undecided)

@@ -15,10 +15,13 @@ from node.logs import configure
 DRAIN_S = 4.0
 """How long associations in flight may go on after the door closed."""
 WORKERS_S = 3.0
+RETENTION_S = 1.0
 FILING_S = 1.5
+SOURCES_S = 2.0
 TURN_S = 0.001
 """After so long a thread that computes lets another one on; Python's own 5 ms show in p99."""
 NOTIFY_S = 1.0
+ASKING_S = 0.5
 
 log = structlog.get_logger()
 
@@ -49,11 +52,16 @@ def start(front: Front) -> None:
     """Start the parts so that each finds what it needs; the DICOM door opens last."""
     front.watermarks.start()
     front.supervisor.start()
+    front.asking.start()
     front.filing.start()
+    front.retention.start()
+    front.committing.start()
+    front.news.start()
     if front.notifier is not None:
         front.notifier.start()
     for server in front.servers:
         server.start()
+    front.sources.start()
     front.listener.start()
 
 
@@ -66,9 +74,14 @@ def reread(front: Front) -> None:
 def stop(front: Front) -> None:
     """Close the door, let what is in flight end, then end the rest; safe after a failed start."""
     front.listener.stop(DRAIN_S)
+    front.sources.stop(SOURCES_S)
     front.watermarks.stop()
+    front.retention.stop(RETENTION_S)
+    front.committing.stop(FILING_S)
     front.supervisor.stop(WORKERS_S)
     front.filing.stop(FILING_S)
+    front.asking.stop(ASKING_S)
+    front.news.stop()
     if front.notifier is not None:
         front.notifier.stop(NOTIFY_S)
     for server in front.servers:

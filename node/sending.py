@@ -14,7 +14,8 @@ from dicom import status
 from dicom.errors import CannotUnderstand, DeliveryFault, Refused, Unreachable
 from dicom.meta import read_meta
 from dicom.peek import HEAD_BYTES, sop_uids
-from dicom.scu import Rejected, judge
+from dicom.scu import Rejected
+from dicom.store_answer import judge, row
 from dicom.store_scu import RemoteAe, StoreScu
 from dicom.wire import AssociationLost
 
@@ -168,5 +169,4 @@ def describe_status(code: int | None) -> str:
         return "no answer"
     if code == status.SUCCESS:
         return "0x0000 success"
-    kind = "stored with a warning" if status.is_warning(code) else "not stored"
-    return f"0x{code:04X} {kind}"
+    return f"0x{code:04X} {row(code).meaning}"

@@ -34,6 +34,13 @@ class Status:
     watermarks: Watermarks
     started_at: float
     clock: Callable[[], float] = time.time
+    sources: Callable[[], Mapping[str, object]] = dict
+    """The doors beside DICOM, by name."""
+
+    settling: Callable[[], Mapping[str, Mapping[str, object]]] = dict
+    """What went wrong in judging and planning, by name."""
+    retention: Callable[[], Mapping[str, object]] = dict
+    """What left the spool, and what could."""
 
     def is_alive(self) -> bool:
         """Whether the front's loops come around, and none of its threads has ended."""
@@ -82,8 +89,15 @@ class Status:
                 "free_bytes": self.watermarks.free_bytes,
             },
             "disk": self.watermarks.facts(),
+            "retention": self.retention(),
+            **self._sources(),
+            **self.settling(),
             **self._tls(),
         }
+
+    def _sources(self) -> dict[str, Mapping[str, object]]:
+        found = self.sources()
+        return {"sources": found} if found else {}
 
     def _tls(self) -> dict[str, Mapping[str, object]]:
         credentials = self.listener.credentials

@@ -12,6 +12,7 @@ from dicom import part10
 from dicom.entity import Arrival, Instance
 from dicom.errors import Fault
 from routing.rules import Rule, asked_of_heads
+from storage.ledger.studies import StudyTraits
 from storage.spool.reader import SpoolReader
 
 
@@ -72,6 +73,16 @@ def attributes(route: Mapping[str, list[str]], read: Callable[[], Dataset]) -> A
         return known[keyword]
 
     return values
+
+
+def with_study(own: Attributes, study: StudyTraits) -> Attributes:
+    """Add what is known of the whole Study to what is known of a Series."""
+    known = {
+        "ModalitiesInStudy": list(study.modalities),
+        "NumberOfStudyRelatedSeries": [str(study.series)],
+        "NumberOfStudyRelatedInstances": [str(study.instances)],
+    }
+    return lambda keyword: known[keyword] if keyword in known else own(keyword)
 
 
 def _read_once(read: Callable[[], Dataset]) -> Dataset | Fault:

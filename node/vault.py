@@ -9,17 +9,20 @@ from deid.vault.sealing import VaultKey, VaultKeys
 from deid.vault.vault import Vault
 from dicom.errors import ConfigFault
 from node import person
+from node.ledger import server
 from storage.vault.store import VaultStore
 
 
 def open_vault(settings: Settings, *, existing: bool = False) -> Vault:
-    """Open the vault in the data directory; make it unless it must exist.
+    """Open the vault, in the data directory or on a server; make it unless it must exist.
 
     Raises ConfigFault without a [vault] or a usable key, StorageFault or Corrupt for the file.
     """
     keys = vault_keys(settings)
     opening = VaultStore.open_existing if existing else VaultStore.open
-    store = opening(settings.node.data_dir)
+    assert settings.vault is not None  # it has keys
+    there = server("vault", settings.vault.url, settings.vault.password)
+    store = opening(settings.node.data_dir, there)
     return Vault(store.rows, store.trail, keys)
 
 

@@ -1,4 +1,4 @@
-"""`penumbra drop`: give a held job up."""
+"""`penumbra drop`: give held jobs up."""
 
 from pathlib import Path
 
@@ -9,21 +9,34 @@ from node.options import config_option
 
 @click.command()
 @click.argument("job_ids", metavar="ID...", type=int, nargs=-1)
+@click.option("--target", metavar="NAME", help="Every held job of this destination or model.")
+@click.option("--fault", metavar="CODE", help="Every held job with this fault.")
 @click.option("--all", "every", is_flag=True, help="Every held job.")
 @config_option
-def command(job_ids: tuple[int, ...], config_file: Path, *, every: bool) -> None:
-    """Give up what held or waiting jobs owe; the objects stay in the spool.
+def command(
+    job_ids: tuple[int, ...],
+    config_file: Path,
+    *,
+    target: str | None,
+    fault: str | None,
+    every: bool,
+) -> None:
+    """Give up what held jobs owe, or waiting ones by their IDs; the objects stay in the spool.
 
     The decision is recorded as an event; it cannot be taken back.
 
     \b
     Examples:
       penumbra drop 17 -c node.toml
+      penumbra drop --target lake --fault refused
       penumbra drop --all -c node.toml
-    """  # noqa: D301
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from node.by_hand import move_jobs
     from routing.job import Move
+    from storage.ledger.held import Which
 
-    if bool(job_ids) == every:
-        raise click.UsageError("name the jobs that `penumbra held` lists, or say --all")
-    click.echo(f"{move_jobs(config_file, job_ids, Move.DROP)} dropped.")
+    if sum(map(bool, (job_ids, target or fault, every))) != 1:
+        words = "name the jobs that `penumbra held` lists, or say --target, --fault or --all"
+        raise click.UsageError(words)
+    count = move_jobs(config_file, job_ids, Move.DROP, Which(target, fault))
+    click.echo(f"{count} dropped.")

@@ -5,6 +5,7 @@ import time
 import click
 
 from node.options import ae_title, host_port
+from node.tls_options import encryption, tls_options
 
 
 @click.command()
@@ -33,14 +34,18 @@ from node.options import ae_title, host_port
     show_default=True,
     help="Seconds to wait for each answer.",
 )
-def command(address: tuple[str, int], aet: str, called: str, timeout_s: float) -> None:
+@tls_options
+def command(
+    address: tuple[str, int], aet: str, called: str, timeout_s: float, **tls: object
+) -> None:
     """Ask a peer for a sign of life by C-ECHO.
 
     A rejection says which AE title the peer does not know; the exit status is then 1.
 
     \b
-    Example:
+    Examples:
       penumbra echo pacs.example:104 --called PACS --aet PENUMBRA
+      penumbra echo pacs.example:2762 --called PACS --tls --ca hospital.pem
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from dicom import scu
 
@@ -48,7 +53,7 @@ def command(address: tuple[str, int], aet: str, called: str, timeout_s: float) -
     begun = time.perf_counter()
     with scu.associate(
         host, port, called_ae=called, calling_ae=aet, contexts=scu.verification(),
-        timeout_s=timeout_s,
+        timeout_s=timeout_s, tls=encryption(host, tls),
     ) as association:  # fmt: skip
         scu.echo(association)
         seconds = time.perf_counter() - begun

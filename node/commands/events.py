@@ -66,7 +66,7 @@ def events(settings: "Settings", after: int, *, follow: bool) -> Iterator[Mappin
             wait_s = LONG_POLL_S if follow else 0.0
             page = client.events(after, limit=PAGE, wait_s=wait_s)
         except Unreachable:
-            page = _from_ledger(settings.node.data_dir, after)
+            page = _from_ledger(settings, after)
             if follow and not page:
                 time.sleep(AGAIN_S)
         for event in page:
@@ -76,15 +76,14 @@ def events(settings: "Settings", after: int, *, follow: bool) -> Iterator[Mappin
             return
 
 
-def _from_ledger(data_dir: Path, after: int) -> list[dict[str, Any]]:
+def _from_ledger(settings: "Settings", after: int) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    from storage.ledger.database import FILE_NAME
-    from storage.ledger.ledger import Ledger
+    from node.ledger import look_into_ledger
 
-    if not (data_dir / FILE_NAME).exists():
+    ledger = look_into_ledger(settings)
+    if ledger is None:
         return []
-    ledger = Ledger.open(data_dir)
     try:
         return [asdict(event) for event in ledger.outbox.after(after, PAGE)]
     finally:

@@ -120,10 +120,10 @@ def _verify(signed_file: Path, key_file: Path | None, config_file: Path) -> None
 
 def _write(settings: "Settings", study: str, out: Path, kind: str, *, with_originals: bool) -> None:
     from node.evidence import gather
+    from node.ledger import open_ledger
     from node.reports import write_reports
-    from storage.ledger.ledger import Ledger
 
-    ledger = Ledger.open_existing(settings.node.data_dir)
+    ledger = open_ledger(settings)
     try:
         found = gather(ledger, study)
     finally:

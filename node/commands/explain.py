@@ -18,9 +18,38 @@ def command() -> None:
     """Say in words why the node did what it did, and what to change.
 
     \b
-    Example:
+    Examples:
       penumbra explain association -c node.toml
+      penumbra explain study 1.2.840.99.1 -c node.toml
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+
+
+@command.command()
+@config_option
+@click.argument("study")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def study(config_file: Path, study: str, *, as_json: bool) -> None:
+    """Say what became of a STUDY: when its Series were complete, why, and the jobs that followed.
+
+    STUDY is a Study Instance UID. For each Series and for the whole Study: how many objects were
+    announced and by whom, each time that it was taken for complete with the reason and what was
+    missing then, and every job as it stands. `penumbra rules explain` says why rules matched.
+
+    \b
+    Examples:
+      penumbra explain study 1.2.840.99.1 -c node.toml
+      penumbra explain study 1.2.840.99.1 --json | jq '.series[].revisions[].words'
+    """  # noqa: D301
+    import json
+
+    from config.load import load
+    from node import study_account
+
+    found = study_account.read(load(config_file, with_secrets=False), study)
+    if as_json:
+        click.echo(json.dumps(study_account.plain(found)))
+    else:
+        click.echo("\n".join(study_account.lines(found)))
 
 
 @command.command()

@@ -29,7 +29,7 @@ def command(targets: tuple[str, ...], config_file: Path, *, reason: str) -> None
     from config.words import unknown
     from dicom.errors import ConfigFault
     from node import person
-    from storage.ledger.ledger import Ledger
+    from node.ledger import open_ledger
     from storage.ledger.pauses import Pause
 
     settings = load(config_file, with_secrets=False)
@@ -38,7 +38,7 @@ def command(targets: tuple[str, ...], config_file: Path, *, reason: str) -> None
         words = [(name, unknown(name, known, "destination or model")) for name in wrong]
         raise ConfigFault(words)
     who = person.running_this()
-    with closing(Ledger.open_existing(settings.node.data_dir)) as ledger:
+    with closing(open_ledger(settings)) as ledger:
         for name in targets:
             fresh = ledger.pauses.add(Pause(name, who, reason, time.time()))
             click.echo(f"{name} {'is paused' if fresh else 'was paused already'}.")

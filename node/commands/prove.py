@@ -28,8 +28,8 @@ def command(study: str, config_file: Path, *, each: bool, as_json: bool) -> None
     """Show where a study's objects came from and went, and ask there whether they still are.
 
     STUDY is a Study Instance UID, the original one or a new one. Folders and object stores are
-    read again, byte for byte; a PACS is asked by C-FIND. Nothing is sent. What is still owed is
-    listed with its reason.
+    read again, byte for byte; a PACS is asked by C-FIND, a DICOMweb server by QIDO-RS. Nothing is
+    sent. What is still owed is listed with its reason.
 
     Exit status 0: everything that was sent is there, and nothing is owed. 3: something is missing
     or has other bytes; send it again from the spool. 1: nothing is missing, but some destinations
@@ -42,14 +42,15 @@ def command(study: str, config_file: Path, *, each: bool, as_json: bool) -> None
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from config.load import load
     from dicom.errors import DoesNotMatch
+    from node.ledger import open_ledger
     from node.proving import prove
-    from storage.ledger.ledger import Ledger
 
     settings = load(config_file, with_secrets=False)
-    ledger = Ledger.open_existing(settings.node.data_dir)
+    ledger = open_ledger(settings)
     try:
         payments = ledger.payments.of_study(study)
         owed = ledger.payments.owed(study)
+        revisions = ledger.revisions.of_study(study)
     finally:
         ledger.close()
     if not payments and not owed:
@@ -59,6 +60,10 @@ def command(study: str, config_file: Path, *, each: bool, as_json: bool) -> None
         _print_json(proven, owed)
     else:
         _print(proven, owed, each=each)
+        for uid, made in revisions.items():
+            what = f"Series {uid}" if uid else "the Study"
+            why = f"revision {made[-1].revision}, {made[-1].completion.words}"
+            click.echo(f"complete: {what}, {why}")
     verdicts = {one.proof.holds for one in proven}
     if False in verdicts:
         raise SystemExit(EXIT_MISSING)
@@ -82,9 +87,12 @@ def _facts(one: "Proven") -> dict[str, object]:
         "rule": paid.rule,
         "profile": paid.profile,
         "job": paid.job,
+        "attempt": paid.attempt,
         "attempts": paid.attempts,
+        "size_bytes": receipt.size_bytes,
         "sha256_sent": receipt.digest_sent,
         "sha256_read_back": receipt.digest_read_back,
+        "etag": receipt.etag,
         "proof": receipt.proof,
         "delivered_at": moments.utc(receipt.delivered_at),
         "sha256_now": one.proof.digest,
@@ -129,10 +137,19 @@ def _chain(one: "Proven") -> tuple[str, str, str]:
 def _lines(proven: "Sequence[Proven]") -> Iterator[str]:
     for one in proven:
         facts = _facts(one)
+        profile = f", profile {facts['profile']}" if facts["profile"] else ", as it is"
+        etag = f", ETag {facts['etag']}" if facts["etag"] else ""
         yield (
-            f"{facts['verdict']:<8}{facts['received_as']} received {facts['received_at']} "
-            f"sha256 {facts['sha256_received']}\n"
-            f"        -> {facts['location']} as {facts['sop_instance_uid']} "
-            f"sent {facts['delivered_at']} sha256 {facts['sha256_sent']}\n"
-            f"        now {facts['sha256_now'] or facts['words']}"
+            f"{facts['verdict']:<8}{facts['location']}\n"
+            f"  received  {facts['received_at']} from {facts['calling_ae']}, association"
+            f" {facts['association']}, as {facts['received_as']}\n"
+            f"            sha256 {facts['sha256_received']}\n"
+            f"  sent      {facts['delivered_at']} as {facts['sop_instance_uid']}, rule"
+            f" {facts['rule']}, job {facts['job']}, attempt {facts['attempt'] or 'unknown'}"
+            f"{profile}\n"
+            f"            sha256 {facts['sha256_sent']}\n"
+            f"  receipt   {facts['proof']}{etag}\n"
+            f"            sha256 {facts['sha256_read_back'] or 'not read back'}\n"
+            f"  now       {facts['words']}\n"
+            f"            sha256 {facts['sha256_now'] or 'not read'}"
         )

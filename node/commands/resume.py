@@ -24,13 +24,13 @@ def command(targets: tuple[str, ...], config_file: Path, *, every: bool) -> None
 
     from config.load import load
     from node import person
-    from storage.ledger.ledger import Ledger
+    from node.ledger import open_ledger
 
     if bool(targets) == every:
         raise click.UsageError("name what `penumbra status` shows as paused, or say --all")
     settings = load(config_file, with_secrets=False)
     who = person.running_this()
-    with closing(Ledger.open_existing(settings.node.data_dir)) as ledger:
+    with closing(open_ledger(settings)) as ledger:
         names = [one.target for one in ledger.pauses.list()] if every else targets
         done = [ledger.pauses.remove(name, who, time.time()) for name in names]
     for name, was_paused in zip(names, done, strict=True):

@@ -1,4 +1,4 @@
-"""`penumbra retry`: try a held job again."""
+"""`penumbra retry`: try held jobs again."""
 
 from pathlib import Path
 
@@ -9,21 +9,35 @@ from node.options import config_option
 
 @click.command()
 @click.argument("job_ids", metavar="ID...", type=int, nargs=-1)
+@click.option("--target", metavar="NAME", help="Every held job of this destination or model.")
+@click.option("--fault", metavar="CODE", help="Every held job with this fault.")
 @click.option("--all", "every", is_flag=True, help="Every held job.")
 @config_option
-def command(job_ids: tuple[int, ...], config_file: Path, *, every: bool) -> None:
+def command(
+    job_ids: tuple[int, ...],
+    config_file: Path,
+    *,
+    target: str | None,
+    fault: str | None,
+    every: bool,
+) -> None:
     """Put held jobs back to work, with fresh attempts.
 
-    What was already delivered has its receipt and is not sent again.
+    What was already delivered has its receipt and is not sent again. A target that does not answer
+    is asked at once, and its jobs wait until it does.
 
     \b
     Examples:
       penumbra retry 17 -c node.toml
+      penumbra retry --target lake --fault refused
       penumbra retry --all -c node.toml
-    """  # noqa: D301
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from node.by_hand import move_jobs
     from routing.job import Move
+    from storage.ledger.held import Which
 
-    if bool(job_ids) == every:
-        raise click.UsageError("name the jobs that `penumbra held` lists, or say --all")
-    click.echo(f"{move_jobs(config_file, job_ids, Move.RETRY)} put back to work.")
+    if sum(map(bool, (job_ids, target or fault, every))) != 1:
+        words = "name the jobs that `penumbra held` lists, or say --target, --fault or --all"
+        raise click.UsageError(words)
+    count = move_jobs(config_file, job_ids, Move.RETRY, Which(target, fault))
+    click.echo(f"{count} put back to work.")

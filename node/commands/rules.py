@@ -1,6 +1,6 @@
 """`penumbra rules`: try rules out, see why they match, and replay the past under others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,11 +11,9 @@ from node.options import config_option, duration_s
 
 if TYPE_CHECKING:  # their modules are loaded only when a command runs
     from config.model import Settings
-    from node.rehearsal import Rehearsed, Replayed
-    from routing.explain import Check, Values
-    from routing.job import NewJob
+    from node.rehearsal import Rehearsed
 
-_MARKS: Final = {True: "holds", False: "does not", None: "unknown"}
+_APPLIED: Final = "7d"
 
 show_values_option = click.option(
     "--show-values",
@@ -27,13 +25,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON l
 
 @click.group()
 def command() -> None:
-    """Try rules out before they count: nothing is sent, nothing is written.
+    """Try rules out before they count, and apply them to what came before.
+
+    Only `apply` writes anything.
 
     \b
     Examples:
       penumbra rules test scan.dcm --calling-ae CT1 -c new.toml
       penumbra rules explain 1.2.840.99.1 -c node.toml
       penumbra rules replay --config new.toml --since 7d
+      penumbra rules apply --since 12h --rule chest --dry-run
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
 
 
@@ -146,6 +147,7 @@ def replay(
     import time
 
     from node import rehearsal
+    from node.rehearsal_words import plain_replayed, replayed_lines
 
     settings = _settings(config_file)
     if data_dir is not None:
@@ -166,7 +168,7 @@ def replay(
             missing += len(one.change.missing)
             if not one.change and not with_same:
                 continue
-        click.echo(json.dumps(_plain_replayed(one)) if as_json else "\n".join(_lines(one)))
+        click.echo(json.dumps(plain_replayed(one)) if as_json else "\n".join(replayed_lines(one)))
     for name, times in failed.items():
         click.echo(f"rule {name!r} cannot be evaluated for {times} Series", err=True)
     click.echo(
@@ -174,6 +176,73 @@ def replay(
         f" {added} jobs more, {missing} jobs fewer; {unread} could not be read.",
         err=as_json,
     )
+
+
+@command.command()
+@config_option
+@click.option(
+    "--since",
+    "since_s",
+    type=duration_s,
+    metavar="DURATION",
+    help="How far back: 90m, 12h, 7d, 2w. By default 7d; with --study, as far as it goes.",
+)
+@click.option("--study", default="", metavar="UID", help="Only this Study.")
+@click.option("--rule", default="", metavar="NAME", help="Only what this rule asks for.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before writing.")
+def apply(
+    config_file: Path,
+    *,
+    since_s: float | None,
+    study: str,
+    rule: str,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Write the jobs that the rules ask for now, and did not when a Series settled.
+
+    For what came while a rule was wrong or not there yet: mend the rule, restart the node, and
+    apply. Jobs that were made are not made again, done or not, and what has a receipt is not sent
+    again. A Study that has not settled yet gets the jobs of rules per Study by itself. The node may
+    run meanwhile; it is recorded as an event with who did it.
+
+    \b
+    Examples:
+      penumbra rules apply --since 12h --rule chest --dry-run
+      penumbra rules apply --study 1.2.840.99.1 --yes -c node.toml
+    """  # noqa: D301
+    import time
+
+    from node import applying, person
+    from node.rehearsal_words import job_words
+
+    settings = _settings(config_file)
+    since_s = since_s if since_s is not None or study else duration_s(_APPLIED)
+    begin = 0.0 if since_s is None else time.time() - since_s
+    found: list[applying.Missed] = []
+    for one in applying.missed(settings, begin, study=study, rule=rule):
+        uid = one.key.series_instance_uid
+        if one.unread:
+            click.echo(f"Series {uid}: cannot be read ({one.unread})", err=True)
+        for name in one.failed:
+            click.echo(f"Series {uid}: rule {name!r} cannot be evaluated", err=True)
+        for each in one.decided:
+            click.echo(f"Series {uid}: rule {each.rule!r} failed, and no longer does")
+        if one.jobs:
+            words = (f"  + {job_words(job)}" for job in one.jobs)
+            click.echo("\n".join([f"Series {uid}", *words]))
+        if one.jobs or one.decided:
+            found.append(one)
+    count = sum(len(one.jobs) for one in found)
+    if dry_run or not found:
+        click.echo(f"{count} jobs for {len(found)} Series would be written.")
+        return
+    if not yes:
+        click.confirm(f"Write {count} jobs for {len(found)} Series?", abort=True)
+    written = applying.write(settings, found, person.running_this())
+    there = f"; {count - written} stood there under another profile" if written < count else ""
+    click.echo(f"{written} jobs were written{there}.")
 
 
 def _settings(config_file: Path) -> "Settings":
@@ -197,129 +266,10 @@ def _seconds_of(at: Any) -> float:
 def _print(found: "Iterable[Rehearsed]", *, show_values: bool, as_json: bool) -> None:
     import json
 
+    from node.rehearsal_words import plain, rehearsed_lines
+
     for one in found:
         if as_json:
-            click.echo(json.dumps(_plain(one, show_values=show_values), ensure_ascii=False))
+            click.echo(json.dumps(plain(one, show_values=show_values), ensure_ascii=False))
         else:
-            click.echo("\n".join(_rehearsed_lines(one, show_values=show_values)) + "\n")
-
-
-def _rehearsed_lines(one: "Rehearsed", *, show_values: bool) -> Iterator[str]:
-    from dicom.entity import Origin
-
-    yield f"Series {one.key.series_instance_uid} of Study {one.key.study_instance_uid}"
-    if one.origin is Origin.AI:
-        yield "  a model's result: it goes where results_to of its rule says"
-    for account in one.accounts:
-        yield f"  rule {account.rule.name!r} {account.verdict}"
-        for check in account.checks:
-            values = "; ".join(_values(check.values, show_values=show_values))
-            fault = f" ({_fault(check, show_values=show_values)})" if check.fault else ""
-            yield f"    {_MARKS[check.held]:<9}{check.words}{fault}   [{values}]"
-    yield f"  owes: {_owed(one.owed)}"
-    if one.made is not None:
-        yield f"  made, revision {one.revision}: {_owed(one.made)}"
-
-
-def _lines(one: "Replayed") -> Iterator[str]:
-    key = one.past.key
-    head = f"Series {key.series_instance_uid} of Study {key.study_instance_uid}"
-    if one.change is None:
-        yield f"{head}: cannot be read ({one.fault.code if one.fault else ''})"
-        return
-    before, after = one.change.rules_before, one.change.rules_after
-    yield f"{head}, {one.past.modality or '?'}, {one.past.instances} objects"
-    yield f"  rules before: {', '.join(before) or 'none'}; after: {', '.join(after) or 'none'}"
-    yield from (f"  + {_job(job)}" for job in one.change.added)
-    yield from (f"  - {_job(job)}" for job in one.change.missing)
-
-
-def _owed(jobs: "Iterable[NewJob]") -> str:
-    return "; ".join(map(_job, jobs)) or "nothing"
-
-
-def _job(job: "NewJob") -> str:
-    under = f" under {job.profile}" if job.profile else ""
-    return f"{job.kind} to {job.target}{under}, rule {job.rule!r}"
-
-
-def _values(values: "Values", *, show_values: bool) -> Iterator[str]:
-    for keyword, each in values.items():
-        if not each:
-            yield f"{keyword} is absent"
-        elif show_values or not _is_identifying(keyword):
-            yield f"{keyword} is {', '.join(each)}"
-        else:
-            yield f"{keyword} is there"
-
-
-def _fault(check: "Check", *, show_values: bool) -> str:
-    return check.fault if show_values else "CEL ended in an error; --show-values tells it"
-
-
-def _is_identifying(keyword: str) -> bool:
-    """Whether the Basic Profile does anything to an attribute (PS3.15 Table E.1-1)."""
-    from pydicom.datadict import tag_for_keyword
-
-    from deid.table import table
-
-    tag = tag_for_keyword(keyword)
-    return tag is not None and table.load().row(tag) is not None
-
-
-def _plain(one: "Rehearsed", *, show_values: bool) -> dict[str, Any]:
-    return {
-        "study": one.key.study_instance_uid,
-        "series": one.key.series_instance_uid,
-        "origin": str(one.origin),
-        "rules": [
-            {
-                "rule": account.rule.name,
-                "verdict": account.verdict.name.lower(),
-                "conditions": [
-                    {
-                        "words": check.words,
-                        "held": check.held,
-                        "values": {
-                            keyword: list(each)
-                            if show_values or not _is_identifying(keyword)
-                            else None
-                            for keyword, each in check.values.items()
-                        },
-                        "fault": _fault(check, show_values=show_values) if check.fault else "",
-                    }
-                    for check in account.checks
-                ],
-            }
-            for account in one.accounts
-        ],
-        "owes": [_plain_job(job) for job in one.owed],
-        "made": None if one.made is None else [_plain_job(job) for job in one.made],
-    }
-
-
-def _plain_replayed(one: "Replayed") -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "study": one.past.key.study_instance_uid,
-        "series": one.past.key.series_instance_uid,
-        "revision": one.past.revision,
-        "settled_at": one.past.settled_at,
-    }
-    if one.change is None:
-        return found | {"fault": one.fault.code if one.fault else ""}
-    return found | {
-        "rules_before": list(one.change.rules_before),
-        "rules_after": list(one.change.rules_after),
-        "added": [_plain_job(job) for job in one.change.added],
-        "missing": [_plain_job(job) for job in one.change.missing],
-        "undecided": [rule.name for rule, _ in one.undecided],
-    }
-
-
-def _plain_job(job: "NewJob") -> dict[str, str]:
-    return {
-        "kind": str(job.kind),
-        "target": job.target,
-        "profile": job.profile,
-        "rule": job.rule,
-    }
+            click.echo("\n".join(rehearsed_lines(one, show_values=show_values)) + "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from node.options import ae_title, host_port
+from node.tls_options import encryption, tls_options
 
 if TYPE_CHECKING:
     from dicom.store_scu import RemoteAe
@@ -58,6 +59,7 @@ SHOWN: Final = 20
     show_default=True,
     help="Seconds to wait for each answer.",
 )
+@tls_options
 def command(
     address: tuple[str, int],
     paths: tuple[Path, ...],
@@ -66,6 +68,7 @@ def command(
     called: str,
     parallel: int,
     timeout_s: float,
+    **tls: object,
 ) -> None:
     """Send DICOM files, or all in folders, to a peer by C-STORE.
 
@@ -77,6 +80,7 @@ def command(
     Examples:
       penumbra send 127.0.0.1:11112 study/ --aet SCANNER --called PENUMBRA
       penumbra send pacs.example:104 a.dcm b.dcm --called PACS --parallel 4
+      penumbra send pacs.example:2762 study/ --called PACS --tls --ca hospital.pem
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from dicom.store_scu import RemoteAe
     from node.sending import File, find
@@ -84,7 +88,10 @@ def command(
     found = list(find(paths))
     files = [one for one in found if isinstance(one, File)]
     skipped = len(found) - len(files)
-    peer = RemoteAe(*address, called_ae=called, calling_ae=aet, timeout_s=timeout_s)
+    peer = RemoteAe(
+        *address, called_ae=called, calling_ae=aet, timeout_s=timeout_s,
+        tls=encryption(address[0], tls),
+    )  # fmt: skip
     answers, ending = _send(files, peer, parallel)
     for line in summary(answers, len(files), skipped, ending):
         click.echo(line)

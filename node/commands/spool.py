@@ -11,6 +11,7 @@ from node import moments
 from node.options import config_option
 
 if TYPE_CHECKING:  # its module is loaded only when a command runs
+    from config.model import Settings
     from storage.spool.survey import SegmentSurvey
 
 
@@ -66,11 +67,13 @@ def verify(config_file: Path, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+    from config.load import load
     from storage.spool.recover import TORN
     from storage.spool.survey import survey
 
-    root = _root(config_file)
-    filed = _filed(root.parent)  # before the look, so that no segment is newer than it
+    settings = load(config_file, with_secrets=False)
+    root = settings.node.data_dir / "spool"
+    filed = _filed(settings)  # before the look, so that no segment is newer than it
     columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
@@ -83,10 +86,11 @@ def verify(config_file: Path, *, as_json: bool) -> None:
         _print_json(found)
     damage = [(one.name, words) for one in found for words in one.damage]
     sizes = {one.name: one.size_bytes for one in found}
+    still = _filed(settings)  # what retention removed meanwhile is not missing
     damage += [
         (name, f"holds {sizes.get(name, 0)} bytes of the {end} that were filed from it")
         for name, end in sorted(filed.items())
-        if sizes.get(name, 0) < end
+        if name in still and sizes.get(name, 0) < end
     ]
     for name, words in damage:
         click.echo(f"segment {name}: {words}", err=True)
@@ -107,16 +111,58 @@ def verify(config_file: Path, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _filed(data_dir: Path) -> dict[str, int]:
-    """Ask the ledger how far it has followed each segment; it knows none where no node has run."""
-    from storage.ledger.database import FILE_NAME
-    from storage.ledger.ledger import Ledger
+@command.command()
+@click.argument("study", metavar="[STUDY]", required=False)
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: bytes by what becomes of them.")
+def releasable(study: str | None, config_file: Path, *, as_json: bool) -> None:
+    """Say what may leave the spool by [retention], and why the rest stays; changes nothing.
 
-    if not (data_dir / FILE_NAME).exists():
+    Of all Series, or with STUDY, a Study Instance UID, of that one. No destination is asked: what
+    "is asked again first" leaves if its destinations still hold it.
+
+    \b
+    Examples:
+      penumbra spool releasable -c node.toml
+      penumbra spool releasable 1.2.840.99.1 -c node.toml
+    """  # noqa: D301
+    import time
+    from collections import Counter
+    from contextlib import closing
+
+    from config.load import load
+    from node.ledger import open_ledger
+    from node.retention import letting_go
+
+    settings = load(config_file, with_secrets=False)
+    found: Counter[str] = Counter()
+    with closing(open_ledger(settings)) as ledger:
+        part = letting_go(ledger, settings)
+        for key in ledger.holdings.present(study):
+            found.update({str(why): size for why, size in part.look(key, time.time()).items()})
+        left = ledger.holdings.totals()
+    if as_json:
+        click.echo(json.dumps({"bytes": dict(found), **left}))
+        return
+    for why, size_bytes in found.most_common():
+        click.echo(f"{size_bytes / 1e6:12.1f} MB  {why}")
+    if not settings.retention.is_on:
+        click.echo(
+            "Nothing leaves: [retention] sets neither keep_days, keep_free_mb nor unsent_days."
+        )
+    click.echo(f"{left['released_instances']} objects have left the spool.")
+
+
+def _filed(settings: "Settings") -> dict[str, int]:
+    """Ask the ledger how far it has followed each segment; it knows none where no node has run."""
+    from node.ledger import look_into_ledger
+
+    ledger = look_into_ledger(settings)
+    if ledger is None:
         return {}
-    ledger = Ledger.open_existing(data_dir)
     try:
-        return ledger.intake.positions()
+        left = set(ledger.places.given_up())
+        return {name: end for name, end in ledger.intake.positions().items() if name not in left}
     finally:
         ledger.close()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from node import moments
 from node.options import config_option
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ def read(settings: "Settings") -> dict[str, Any]:
     """Ask the running node, or count in the ledger where none runs."""
     from dicom.errors import Unreachable
     from node.control_client import SOCKET_NAME, ControlClient
-    from storage.ledger.ledger import summary
+    from node.ledger import summary
 
     try:
         return ControlClient(settings.node.data_dir / SOCKET_NAME).status()
     except Unreachable as fault:
         node = {"running": False, "ae_title": settings.node.ae_title, "trouble": str(fault)}
-        return {"node": node, **(summary(settings.node.data_dir) or {})}
+        return {"node": node, **(summary(settings) or {})}
 
 
 def print_table(facts: Mapping[str, Any]) -> None:
@@ -72,7 +73,9 @@ def print_table(facts: Mapping[str, Any]) -> None:
             "trouble",
             "disk",
             "quarantined",
+            "rules",
             "paused",
+            "unreachable",
         }
         table.add_row(name, Text(words, style="red" if wrong else ""))
     console = Console()
@@ -98,13 +101,13 @@ def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "jobs", ", ".join(f"{jobs.get(state, 0)} {state}" for state in states)
         held = jobs.get("held", 0)
         yield "held", f"{held} jobs: penumbra held" if held else "0 jobs"
-    if paused := facts.get("paused"):
-        yield "paused", "; ".join(f"{name} ({reason})" for name, reason in paused.items())
+    yield from _hindered(facts)
     if quarantined := facts.get("quarantined"):
         reasons = ", ".join(f"{code} {count}" for code, count in quarantined.items())
         yield "quarantined", f"{_count(sum(quarantined.values()), 'instances')}: {reasons}"
     if receipts := facts.get("receipts"):
         yield "proven", _count(receipts.get("instances"), "instances") + " at destinations"
+    yield from _sources(facts.get("sources", {}))
     if spool := facts.get("spool"):
         room = f"{_size(spool['bytes'])} in {spool['segments']} segments"
         yield "spool", f"{room}, {_size(spool['free_bytes'])} free"
@@ -120,6 +123,21 @@ def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "events", f"last {events['last_id']}, {events['unpublished']} not published"
 
 
+def _hindered(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say what keeps jobs from being done, or made."""
+    if paused := facts.get("paused"):
+        yield "paused", "; ".join(f"{name} ({reason})" for name, reason in paused.items())
+    if failed := facts.get("rules_failed"):
+        named = ", ".join(f"{name} {count} times" for name, count in failed.items())
+        yield "rules", f"could not be evaluated since the start: {named}; see `rules apply`"
+    for name, one in (facts.get("unreachable") or {}).items():
+        since = f"does not answer since {moments.local(one['since'])}"
+        yield "unreachable", f"{name} {since} ({one['words']}); {_wait(one['waiting'])}"
+    for name, one in (facts.get("asleep") or {}).items():
+        until = moments.local(one["until"])
+        yield "asleep", f"{_wait(one['waiting'], f'of rule {name!r}')} for its hours, {until}"
+
+
 def _node(node: Mapping[str, Any]) -> str:
     if not node["running"]:
         return f"{node['ae_title']} is not running"
@@ -131,9 +149,21 @@ def _node(node: Mapping[str, Any]) -> str:
     return words
 
 
+def _sources(sources: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, one in sources.items():
+        words = f"{one['taken']} taken, {one['waiting']} waiting, {one['rejected']} rejected"
+        trouble = f"; in trouble: {one['trouble']}" if one["trouble"] else ""
+        yield f"source {name}", words + trouble
+
+
 def _count(count: object, name: str) -> str:
     singular = {"instances": "instance", "studies": "study"}.get(name, name)
     return f"{count if isinstance(count, int) else 0} {singular if count == 1 else name}"
+
+
+def _wait(count: int, which: str = "") -> str:
+    jobs, verb = ("job", "waits") if count == 1 else ("jobs", "wait")
+    return " ".join(filter(None, (str(count), jobs, which, verb)))
 
 
 def _time(seconds: float) -> str:

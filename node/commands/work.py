@@ -6,6 +6,9 @@ import click
 
 from node.options import config_option
 
+KINDS = ("forward", "reidentify", "infer", "commit", "report", "manifest", "stage")
+"""As the table of handlers has them (node/workers/handlers.py), which loads much."""
+
 
 @click.command()
 @config_option
@@ -13,17 +16,24 @@ from node.options import config_option
     "--until-eof", is_flag=True,
     help="End when standard input closes; `penumbra serve` starts its own workers so.",
 )  # fmt: skip
-def command(config_file: Path, *, until_eof: bool) -> None:
-    """Do the jobs that the ledger holds: de-identify, send, infer.
+@click.option(
+    "--only", type=click.Choice(KINDS), multiple=True,
+    help="Do jobs of this kind alone; may be given several times. Without it, of every kind.",
+)  # fmt: skip
+def command(config_file: Path, *, until_eof: bool, only: tuple[str, ...]) -> None:
+    """Do the jobs that the ledger holds: de-identify, send, infer, stage.
 
     `penumbra serve` starts as many as [node] workers says; further ones on the same machine
-    share the load. SIGTERM gives the current job back and ends.
+    share the load. With [ledger] url, so do those on other machines: they do what needs no bytes of
+    another node's spool, and what that node stages where the config has [staging]. SIGTERM gives
+    the current job back and ends.
 
     \b
-    Example:
+    Examples:
       penumbra work -c node.toml
-    """  # noqa: D301
+      penumbra work --only forward --only reidentify -c node.toml
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from config.load import load
     from node.workers.process import work
 
-    work(load(config_file), until_eof=until_eof)
+    work(load(config_file), until_eof=until_eof, only=only)

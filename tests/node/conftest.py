@@ -50,6 +50,7 @@ from storage.spool.recording import Recording
 from storage.spool.spool import Spool
 
 OFF = Marks(0, 0, 0)
+TIMING = Timing(1, 1, study_quiet_s=1e12)
 
 
 class GatedSpool:
@@ -201,10 +202,15 @@ def wire() -> type[Wire]:
 
 def settings_of(**node: Any) -> Settings:
     peers = node.pop("peers", {CALLER: {"may": ["store", "find"]}, "NOSTORE": {"may": ["find"]}})
-    tls = node.pop("tls", None)
+    tls, destinations = node.pop("tls", None), node.pop("destinations", {})
     node = {"host": "127.0.0.1", "port": 0, **node}
     return Settings.model_validate(
-        {"node": node, "peers": peers, "tls": tls and {"port": 0, **tls}}
+        {
+            "node": node,
+            "peers": peers,
+            "tls": tls and {"port": 0, **tls},
+            "destinations": destinations,
+        }
     )
 
 
@@ -216,11 +222,15 @@ def make_settings() -> Callable[..., Settings]:
 
 @pytest.fixture
 def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
-    """Start a listener; keys are those of [node], `peers`, `tls`, `watchers`, `watermarks`."""
+    """Start a listener; keys are those of [node], `peers`, `tls`, and more.
+
+    `watchers`, `watermarks`; `services` makes further services of the settings.
+    """
     doors: list[Door] = []
 
     def start(**node: Any) -> Door:
         watchers, marks = node.pop("watchers", []), node.pop("watermarks", Watermarks(OFF, int))
+        more = node.pop("services", lambda _settings: [])
         settings = settings_of(**node)
         receiver = GatedSpool(tmp_path / f"spool{len(doors)}")
         diary = Diary()
@@ -229,7 +239,7 @@ def open_door(tmp_path: Path) -> Iterator[Callable[..., Door]]:
             for one in AllStoragePresentationContexts
         ] + [build_context(one, AllTransferSyntaxes) for one in settings.node.private_sop_classes]
         store = StoreService(receiver, settings, contexts, lambda: 1_700_000_000.0, marks)
-        services = [EchoService(), FindService(settings, NothingThere())]
+        services = [EchoService(), FindService(settings, NothingThere()), *more(settings)]
         watchers = [diary, *watchers]
         listener = Listener(
             settings, store, services, watchers, door_watchers=watchers, disk=lambda: marks.state
@@ -323,6 +333,7 @@ class Front:
     follower: Follower
     reader: SpoolReader
     peers: tuple[str, ...] = ()
+    timing: Timing = TIMING
 
     def receive(
         self,
@@ -338,9 +349,9 @@ class Front:
         else:
             uid = "1.2.3"
         facts = {"calling_ae": "CT1", "called_ae": "PENUMBRA", "received_at": 10.0, **arrival}
+        facts = {"association": "a1", **facts}
         told = Arrival(
-            "1.2.840.10008.5.1.4.1.1.2", uid, transfer_syntax_uid,
-            association="a1", address="h", **facts,
+            "1.2.840.10008.5.1.4.1.1.2", uid, transfer_syntax_uid, address="h", **facts
         )  # fmt: skip
         with self.spool.begin(told) as recording:
             recording.write(part10.file_meta(told))
@@ -351,9 +362,13 @@ class Front:
 
     def settle(self, rules: Sequence[Rule], now: float = 99.0) -> int:
         """Settle what was received; returns how many Series that were."""
+        return self.settler(rules).step(now, AssociationBook().closed())
+
+    def settler(self, rules: Sequence[Rule], **more: Any) -> Settler:
+        """Make a settler of its own."""
         traits = Traits(self.reader, rules, self.peers)
-        settler = Settler(self.ledger.settling, traits, rules, Timing(1, 1))
-        return settler.step(now, AssociationBook().closed())
+        ledger = self.ledger
+        return Settler(ledger.settling, ledger.studies, traits, rules, self.timing, **more)
 
 
 @pytest.fixture

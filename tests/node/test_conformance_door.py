@@ -45,7 +45,10 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     settings = Settings.model_validate(
         {
             "node": {"host": "127.0.0.1", "port": 0, "data_dir": folder / "var", "reserve_mb": 0},
-            "peers": {"SCANNER": {"may": ["store", "find"]}, "NOSTORE": {"may": ["find"]}},
+            "peers": {
+                "SCANNER": {"may": ["store", "find", "commit", "mpps"]},
+                "NOSTORE": {"may": ["find"]},
+            },
         }
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -1,5 +1,6 @@
 """The front's own loop goes on, whatever goes wrong in it, and says what."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,7 +58,11 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """A loop that runs between parts that do nothing, and these parts."""
     monkeypatch.setattr(filing, "TROUBLE_S", 0.01)
     follower, jobs = Follower(), Jobs()
-    ledger = SimpleNamespace(jobs=jobs, outbox=SimpleNamespace(notify=lambda: None))
+    ledger = SimpleNamespace(
+        jobs=jobs,
+        outbox=SimpleNamespace(notify=lambda: None),
+        database=SimpleNamespace(now=time.time),
+    )
     settler = SimpleNamespace(step=lambda *_: 0)
     with Spool.open(tmp_path, segment_bytes=1 << 20, reserve_bytes=0) as spool:
         loop = Filing(

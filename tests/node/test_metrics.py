@@ -153,3 +153,12 @@ def test_the_quarantined_are_a_gauge_by_reason():
     metrics.read_from(lambda: {"quarantined": {"not-clean": 2, "invalid": 1}})
     assert _value(metrics, "penumbra_quarantined_objects", reason="not-clean") == 2
     assert _value(metrics, "penumbra_quarantined_objects", reason="invalid") == 1
+
+
+def test_rules_that_fail_are_counted_by_their_name():
+    """A rule of which nobody can say is a number to alarm on, and so is a peer that is mute."""
+    metrics = Metrics([])
+    facts = {"rules_failed": {"chest": 3}, "asked": {"answered": 5, "failed": 2}}
+    metrics.read_from(lambda: facts)
+    assert _value(metrics, "penumbra_rules_failed_total", rule="chest") == 3
+    assert _value(metrics, "penumbra_counts_asked_total", outcome="failed") == 2

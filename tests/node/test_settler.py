@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from dicom.part10 import HEAD_LIMIT_BYTES
-from node.settler import RULE_FAILED
 from routing.job import State
 from routing.rules import Rule, compile_rule
+from storage.ledger.unplanned import RULE_FAILED
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
