@@ -1,4 +1,4 @@
-"""A dead bucket, PACS or Triton: tried again, then held in words; the node goes on; retry pays."""
+"""A dead bucket, PACS or Triton costs nobody an attempt; the node goes on; what is back is paid."""
 
 import json
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from examples.peers import pacs
 from examples.peers.node import Node, new_key, running_node
 from examples.peers.process import free_port
 from examples.peers.pynet_scu import store_all
+from routing.job import State
 from storage.ledger.events import Event
 
 
@@ -56,29 +57,35 @@ def count(kind: str, number: int) -> Callable[[list[Event]], bool]:
 
 
 @pytest.mark.p3
-def test_dead_peers_are_held_and_paid_after_retry(tmp_path: Path, make_ct: Callable[..., Dataset]):
-    """Each dead peer's job is tried three times, held with a reason, and retried by hand."""
+def test_dead_peers_are_waited_for_and_paid_when_they_are_back(
+    tmp_path: Path, make_ct: Callable[..., Dataset]
+):
+    """Each dead peer's job waits without an attempt, told and shown; one that is back is paid."""
     port = free_port()
     with running_node(tmp_path, tables(port)) as node:
         answers = store_all(node.port, [make_ct(n) for n in range(3)], calling_ae="SCANNER",
                             called_ae="PENUMBRA")  # fmt: skip
         assert [answer.status for answer in answers] == [0, 0, 0]
-        node.wait_for(count("penumbra.job.held", 3), 60, "three held jobs")
-        reasons = held(node)
-        assert {target: (fact["fault"], fact["attempts"]) for target, fact in reasons.items()} == {
-            "gone": ("unreachable", 3),
-            "pacs": ("unreachable", 3),
-            "lungs": ("model-unavailable", 3),
+        node.wait_for(count("penumbra.target.unreachable", 3), 60, "three dead targets")
+        facts = json.loads(node.run("status", "--json").stdout)
+        assert {
+            target: (fact["fault"], fact["waiting"])
+            for target, fact in facts["unreachable"].items()
+        } == {
+            "gone": ("unreachable", 1),
+            "pacs": ("unreachable", 1),
+            "lungs": ("model-unavailable", 1),
         }
+        assert "pacs does not answer since" in node.run("status").stdout
         assert len(list((tmp_path / "shelf").rglob("*.dcm"))) == 3, "others are not kept waiting"
         with pacs.running(tmp_path / "pacs", port=port, aet="PACS") as alive:
-            job = str(reasons["pacs"]["id"])
-            assert node.run("retry", job).returncode == 0
-            node.wait_for(count("penumbra.series.delivered", 2), 30, "the delivery after retry")
+            node.wait_for(count("penumbra.series.delivered", 2), 40, "the delivery by itself")
             assert len(alive.received()) == 3
-        assert "pacs" not in held(node)
-        assert node.run("drop", "--all").returncode == 0
         assert node.run("held").stdout == "Nothing is held.\n"
+        ledger = node.ledger()
+        attempts = {job.spec.target: job.attempts for job in ledger.jobs.list(list(State))}
+        ledger.close()
+        assert attempts == {"gone": 0, "pacs": 1, "shelf": 1, "lungs": 0}
 
 
 @pytest.mark.p4

@@ -57,7 +57,8 @@ def assert_once_everywhere(node: Node, bucket: Seaweed, prefix: str, expected: s
     indexed = rows.stdout.split()[1:]
     assert expected <= set(indexed)
     assert len(indexed) == len(set(indexed))
-    in_bucket = [entry["path"] for page in bucket.store().list(prefix) for entry in page]
+    entries = [entry["path"] for page in bucket.store().list(prefix) for entry in page]
+    in_bucket = [path for path in entries if path.endswith(".dcm")]
     assert len(in_bucket) == len(set(in_bucket)) == len(delivered(node))
 
 
