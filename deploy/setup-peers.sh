@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the Debian packages that tests and demo use: DCMTK, Orthanc, mosquitto, libpython, and the
-# libraries that OpenCV takes for granted.
+# Install the Debian packages that tests and demo use: DCMTK, Orthanc, mosquitto, PostgreSQL,
+# libpython, and the libraries that OpenCV takes for granted.
 #   deploy/setup-peers.sh             (NO_APT=1 leaves the machine as it is)
 # Never fails: what cannot be installed is named in one line, with what is then left out.
 set -eu
@@ -14,7 +14,9 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian puts servers, and where few people loo
 wanted="
 storescu|dcmtk|tests with DCMTK's tools are skipped, and the demo sends with penumbra
 Orthanc|orthanc|tests with Orthanc are skipped, and the demo's PACS is pynetdicom's storescp
+/usr/share/orthanc/plugins/libOrthancDicomWeb.so|orthanc-dicomweb|tests of STOW-RS are skipped
 mosquitto|mosquitto|tests with a broker are skipped, and the demo publishes no events
+initdb|postgresql|tests with PostgreSQL are skipped
 libGL.so.1|libgl1 libglib2.0-0|no text is found in pixels, and tests of that are skipped
 "
 if [ -x "$triton/bin/python" ]; then
@@ -29,7 +31,9 @@ is_there() {
     libpython*) LD_LIBRARY_PATH=$("$triton/bin/python" -c \
         'import sysconfig; print(sysconfig.get_config_var("LIBDIR") or "")') \
         "$triton/bin/python" -c "import ctypes; ctypes.CDLL('$1.so.1.0')" >/dev/null 2>&1 ;;
+    /*) [ -f "$1" ] ;;
     lib*) "$env/bin/python" -c "import cv2" >/dev/null 2>&1 ;;
+    initdb) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }

@@ -10,11 +10,11 @@ import pytest
 
 ANYWHERE = ["*"]
 HOMES = {
-    "PIL": ["deid/pixels/jpeg.py"],
+    "PIL": ["deid/pixels/jpeg.py", "node/sources/picture.py"],
     "aiomqtt": ["node/notify.py"],
     "anyio": ["node/web/*"],
     "cel_expr_python": ["config/expressions.py"],
-    "click": ["node/cli.py", "node/options.py", "node/commands/*"],
+    "click": ["node/cli.py", "node/options.py", "node/tls_options.py", "node/commands/*"],
     "cryptography": [
         "config/certificates.py",
         "deid/evidence/*",
@@ -26,20 +26,25 @@ HOMES = {
     "gdcm": ["deid/pixels/gdcm_encoder.py"],
     "grpc": ["ai/triton.py"],
     "highdicom": ["ai/report/*"],
-    "httpx": ["node/control_client.py"],
+    "httpx": ["node/control_client.py", "storage/destinations/web.py"],
     "numpy": ["ai/*", "deid/overlays.py", "deid/pixels/*", "deid/scan/pixels.py"],
-    "obstore": ["storage/destinations/object_store.py"],
+    "obstore": ["storage/destinations/bucket*.py", "storage/destinations/object_store.py",
+                "storage/bucket_source.py"],
+    "psycopg": ["storage/ledger/database.py", "storage/ledger/news.py"],
     "prometheus_client": ["node/metrics.py"],
     "paho": ["node/notify.py"],
     "pyarrow": ["storage/index/*", "storage/lake.py"],
-    "pydantic": ["config/*", "node/web/*"],
+    "pydantic": ["config/*", "node/sources/sidecar.py", "node/web/*"],
     "pydantic_core": ["config/*"],
     "pydicom": ANYWHERE,
     "pynetdicom": [
+        "dicom/commitment_wire.py",
         "dicom/context.py",
         "dicom/scu.py",
+        "dicom/store_scu.py",
         "dicom/wire.py",
         "node/acceptor.py",
+        "node/calling.py",
         "node/doors.py",
         "node/exchange.py",
         "node/lane.py",
@@ -61,7 +66,6 @@ HOMES = {
 pyproject.toml, and a row with the reason in docs/decisions/0005."""
 
 BROUGHT_ALONG = {
-    "PIL": "highdicom",
     "anyio": "starlette",
     "grpc": "tritonclient",
     "paho": "aiomqtt",
@@ -71,6 +75,7 @@ BROUGHT_ALONG = {
 
 FOR_TYPES_ONLY = {"_typeshed"}
 IMPORTED_AS = {
+    "pillow": "PIL",
     "cel-expr-python": "cel_expr_python",
     "prometheus-client": "prometheus_client",
     "python-gdcm": "gdcm",
