@@ -26,7 +26,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: setup ## the main job on real input, against real servers, in one table
@@ -73,6 +73,13 @@ bench-deid: ## de-identifying beside other tools, into docs/benchmarks.md; about
 	@deploy/setup-deid-peers.sh
 	@$(BIN)/python -m bench.deid --write docs/benchmarks.md $(BENCH_ARGS)
 
+.PHONY: bench-forward
+bench-forward: ## delivering beside other tools, into docs/benchmarks.md; about 12 minutes
+	@deploy/setup-python.sh
+	@deploy/setup-peers.sh
+	@deploy/setup-bench-peers.sh
+	@$(BIN)/python -m bench.forward --write docs/benchmarks.md $(BENCH_ARGS)
+
 .PHONY: format
 format: setup ## let ruff mend style and format
 	$(BIN)/ruff check --fix .
@@ -85,4 +92,4 @@ clean: ## remove what runs left behind; environments and var/ stay
 
 .PHONY: distclean
 distclean: clean ## remove the environments too
-	rm -rf .venv .venv-triton .venv-deid-peers .azurite
+	rm -rf .venv .venv-triton .venv-deid-peers .venv-bench-peers .azurite

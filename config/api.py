@@ -6,7 +6,7 @@ from pydantic import Field
 
 from config.shapes import Table
 
-ApiPermission = Literal["status", "links", "sources", "events"]
+ApiPermission = Literal["status", "links", "identified-links", "sources", "events"]
 
 DIGEST_FORM = r"^sha256:[0-9a-f]{64}$"
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
-from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
-
 from config.files import Place
 from config.words import suggestion
 from dicom.entity import Origin
 from dicom.errors import Fault
+from dicom.keywords import tag_for_keyword, tags, vr_of_tag
 
 Attributes = Callable[[str], Sequence[str]]
 """Gives an attribute's values as text by keyword; empty when the Series has none.
@@ -195,10 +194,10 @@ def vr_of(keyword: str) -> str:
         return ""
     tag = tag_for_keyword(keyword)
     if tag is None:
-        near = suggestion(keyword, [*ROUTE_KEYS, *keyword_dict]) or "take one from PS3.6"
+        near = suggestion(keyword, [*ROUTE_KEYS, *tags()]) or "take one from PS3.6"
         others = f"{', '.join(ROUTE_KEYS[:-1])} or {ROUTE_KEYS[-1]}"
         raise Unreadable([((), f"is no DICOM keyword, {others}; {near}")])
-    vr = dictionary_VR(tag).split()[0]
+    vr = vr_of_tag(tag).split()[0]
     if vr in NO_TEXT_VRS:
         raise Unreadable([((), f"has no text to compare (VR {vr})")])
     return vr

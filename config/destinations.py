@@ -49,8 +49,8 @@ class DicomDestination(Target):
     kind: Literal["dicom"]
     peer: str
     timeout_s: Seconds = 30
-    associations: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many it is sent to over at once; objects keep their order within each."""
+    associations: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many it is sent to over at once, or as many of them as it takes."""
     transcode: Literal["lossless", "never"] = "lossless"
     """Whether the peer gets another transfer syntax where it does not take an object's own."""
     commit: bool = False

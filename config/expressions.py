@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_VM, keyword_dict, tag_for_keyword
-
 from config.conditions import NUMBER_VRS, ROUTE_KEYS, Attributes, Undecided, Unreadable, vr_of
 from config.words import suggestion
+from dicom.keywords import tag_for_keyword, tags, vm_of_tag
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _PLACE: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
@@ -89,7 +88,7 @@ def _is_known(name: str) -> bool:
 def _kind(name: str) -> tuple[bool, bool, bool]:
     """Say whether a variable is a number, a whole one, and a list."""
     vr, tag = vr_of(name), tag_for_keyword(name)
-    return vr in NUMBER_VRS, vr in _WHOLE_VRS, tag is not None and dictionary_VM(tag) != "1"
+    return vr in NUMBER_VRS, vr in _WHOLE_VRS, tag is not None and vm_of_tag(tag) != "1"
 
 
 def _type(types: Any, *, is_number: bool, is_list: bool) -> Any:
@@ -131,5 +130,5 @@ def _words(said: str) -> str:
 def _unknown(name: str) -> str:
     if tag_for_keyword(name) is not None:
         return f"{name!r} has no text to compare"
-    near = suggestion(name, [*ROUTE_KEYS, *keyword_dict]) or "take one from PS3.6"
+    near = suggestion(name, [*ROUTE_KEYS, *tags()]) or "take one from PS3.6"
     return f"{name!r} is no DICOM keyword and no function of CEL; {near}"

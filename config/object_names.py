@@ -8,7 +8,7 @@ import re
 from string import Formatter
 from typing import Final
 
-from pydicom.datadict import tag_for_keyword
+from dicom.keywords import tag_for_keyword
 
 DEFAULT: Final = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 PLACEHOLDERS: Final = (

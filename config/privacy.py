@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydicom.datadict import keyword_dict, tag_for_keyword
 
 from config import secrets
 from config.files import Place
 from config.shapes import Secret
 from config.tables import Found, Tables, at, is_file, listed_tables, named_tables, table
 from config.words import suggestion, unknown
+from dicom.keywords import tag_for_keyword, tags
 
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{4},[0-9A-Fa-f]{4}")
 _DATES: Final = {"full-dates", "modified-dates"}
@@ -98,7 +98,7 @@ def _exceptions(here: Place, profile: Tables) -> Found:
             continue
         tag = int(text.replace(",", ""), 16) if _TAG.fullmatch(text) else tag_for_keyword(text)
         if tag is None:
-            near = suggestion(text, keyword_dict) or 'or a tag, as "0010,1010"'
+            near = suggestion(text, tags()) or 'or a tag, as "0010,1010"'
             yield place, f"is no DICOM keyword; {near}"
         elif tag in seen:
             yield place, "is there twice"

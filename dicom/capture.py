@@ -176,7 +176,8 @@ def _x_ray(made: Dataset, picture: Picture, facts: Mapping[str, Any]) -> None:
     made.PatientOrientation = _orientation(facts)
     made.AnatomicRegionSequence = _region(facts.get("BodyPartExamined"))
     made.AcquisitionContextSequence = Sequence()
-    made.ImagerPixelSpacing = list(facts["ImagerPixelSpacing"])
+    # A DS has room for 16 characters (PS3.5 6.2).
+    made.ImagerPixelSpacing = [f"{mm:.10g}" for mm in facts["ImagerPixelSpacing"]]
     made.DetectorType = ""
     made.PixelIntensityRelationship = "LOG"
     is_inverse = picture.photometric == "MONOCHROME1"

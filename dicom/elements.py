@@ -10,8 +10,6 @@ import zlib
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pydicom.datadict import dictionary_VR
-
 from dicom.encoding import (
     BIG_ENDIAN,
     DEFLATED,
@@ -49,6 +47,8 @@ class Element(NamedTuple):
 @lru_cache(8192)
 def dictionary_vrs(tag: int) -> frozenset[str]:
     """List the VRs that PS3.6 knows for a public tag; none where it does not know the tag."""
+    from pydicom.datadict import dictionary_VR  # loads much: whoever reads no object needs none
+
     if tag >> 16 & 1:
         return frozenset()
     try:

@@ -128,10 +128,10 @@ def text(dataset: Dataset, keyword: str) -> str:
     """
     try:
         value = dataset.get(keyword)
+        if value is None or value == "":
+            return ""
+        if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+            return "\\".join(str(part) for part in value)
+        return str(value)
     except Exception:  # noqa: BLE001  (a value that cannot be decoded is as good as none)
         return ""
-    if value is None or value == "":
-        return ""
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
-        return "\\".join(str(part) for part in value)
-    return str(value)

@@ -43,7 +43,7 @@ def names(head: bytes, transfer_syntax_uid: str, expected: SopUids) -> bool:
 
     Nearly every object has them so. True is found twenty times as fast as by `sop_uids`, which
     has the word where this says False. Who hides the pair in another value gains nothing: the
-    object is read again when it is filed (storage/ledger/arrived.py).
+    object is read again when it is filed (storage/ledger/arriving.py).
     """
     if transfer_syntax_uid == BIG_ENDIAN:
         return False

@@ -78,6 +78,7 @@ class StoreScu:
         none, and what `store` raises where there is no association.
         """
         pairs = [(sop_class_uid, syntax) for syntax in syntaxes]
+        self._leave_ended()  # an association that the peer ended says nothing of the next
         if self._open is not None and self._context_ids.get(pairs[0]) is not None:
             return pairs[0][1]  # as for all but the first
         self.propose(pairs)
@@ -146,9 +147,7 @@ class StoreScu:
 
     def _context(self, pair: tuple[str, str]) -> int:
         """Find the context for a pair, with an association that has it."""
-        if self._open is not None and not self._wire.is_quiet():
-            # The peer ended it between two objects, as some do after a while.
-            self._abort(Unreachable("the association ended between two objects"))
+        self._leave_ended()
         if pair not in self._refused and (self._open is None or pair not in self._context_ids):
             self.close()
             self._associate(pair)
@@ -156,6 +155,11 @@ class StoreScu:
         if context_id is None:
             raise _not_taken(self.peer, pair)
         return context_id
+
+    def _leave_ended(self) -> None:
+        """Drop an association that the peer ended between two objects, as some do after a while."""
+        if self._open is not None and not self._wire.is_quiet():
+            self._abort(Unreachable("the association ended between two objects"))
 
     def _associate(self, pair: tuple[str, str]) -> None:
         """Open an association that proposes this pair, and those that came or were named before."""

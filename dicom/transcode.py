@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID
 
+from dicom.codestream import precision_bits
 from dicom.encoding import BIG_ENDIAN, DEFLATED, IMPLICIT
 from dicom.entity import Arrival
 from dicom.errors import CannotUnderstand, Refused
@@ -28,6 +30,10 @@ _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, BIG_ENDIAN, _DEFLATED})
 _MOST_BYTES: Final = 1 << 31
 """An object that would take more memory when it is made native is refused."""
+_NATIVE_COLOURS: Final = frozenset(
+    {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL"}
+)
+"""What native pixels of full resolution may be in (PS3.3 C.7.6.3.1.2, PS3.5 8.2)."""
 _PHOTOMETRIC: Final = 0x0028_0004
 _PLANAR: Final = 0x0028_0006
 
@@ -93,6 +99,8 @@ def _inflated(data: memoryview) -> memoryview:
         raise CannotUnderstand("the deflated dataset cannot be inflated") from fault
     if inflating.unconsumed_tail:
         raise _too_large()
+    if not inflating.eof:
+        raise CannotUnderstand("the deflated dataset breaks off")
     return memoryview(inflated)
 
 
@@ -136,6 +144,7 @@ def _frames(dataset: Dataset) -> Replaced:
     allocated = int(dataset.BitsAllocated)
     if _native_bytes(dataset) > _MOST_BYTES:
         raise _too_large()
+    _require_room(dataset, allocated)
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     letter = "i" if dataset.get("PixelRepresentation") else "u"
     frames: list[Piece] = []
@@ -146,6 +155,8 @@ def _frames(dataset: Dataset) -> Replaced:
         frames.append(array.astype(f"<{letter}{allocated // 8}", copy=False).tobytes())
     if photometric == "YBR_FULL_422":
         photometric = "YBR_FULL"  # decoded, every pixel has its own colour (PS3.3 C.7.6.3.1.2)
+    if photometric not in _NATIVE_COLOURS:
+        raise CannotUnderstand(f"native pixels cannot be in {photometric}")
     value = photometric.encode("ascii")
     replaced: dict[int, tuple[bytes, Sequence[Piece]]] = {
         _PHOTOMETRIC: (b"CS", [value + b" " * (len(value) % 2)]),
@@ -154,6 +165,14 @@ def _frames(dataset: Dataset) -> Replaced:
     if int(dataset.SamplesPerPixel) > 1:
         replaced[_PLANAR] = (b"US", [b"\0\0"])  # colour by pixel, as arrays have it
     return replaced
+
+
+def _require_room(dataset: Dataset, allocated: int) -> None:
+    """Raise where samples are longer than the dataset says: decoders cut them without a word."""
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    found = precision_bits(get_frame(dataset.PixelData, 0, number_of_frames=frames))
+    if found is not None and found > allocated:
+        raise CannotUnderstand(f"its samples have {found} bits, Bits Allocated says {allocated}")
 
 
 def _arrays(decoder: Decoder, dataset: Dataset) -> Iterator[tuple[Any, Mapping[str, Any]]]:

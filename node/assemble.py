@@ -36,7 +36,7 @@ from node.traits import Traits
 from node.watermarks import Marks, Watermarks
 from node.web.api import api_routes
 from node.web.control import control_app
-from node.web.https import context_of
+from node.web.https import credentials_of
 from node.web.server import Server
 from node.web.signs import signs_app
 from routing.rules import compile_rules
@@ -47,6 +47,7 @@ from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
 from storage.ledger.news import News
 from storage.ledger.schema import EVENTS_CHANNEL
+from storage.spool.identity import identity
 from storage.spool.reader import SpoolReader
 from storage.spool.sealing import SpoolKeys
 from storage.spool.spool import Spool
@@ -82,35 +83,16 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     Raises StorageFault when another node uses the data directory or the disk fails, ConfigFault
     when the spool's keys do not open it.
     """
-    data_dir = settings.node.data_dir
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root = data_dir / "spool"
-    keys = spool_keys(settings.node)
-    require_keys(keys, root)
-    spool = _spool(settings.node, root, keys)
-    ledger = open_front_ledger(settings)
-    index = Index.open(data_dir / "index.duckdb")
-    reader = SpoolReader(root, keys)
-    book = AssociationBook()
-    metrics, history = Metrics(settings.peers), History(time.time)
+    stores = _open(settings)
+    spool, ledger, index = stores.spool, stores.ledger, stores.index
+    book, metrics, history = AssociationBook(), Metrics(settings.peers), History(time.time)
     supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
-    readings = ReadingProcess(root, keys)
     asking = Asking(settings, ledger.expectations)
-    settler = _settler(settings, ledger, reader, asking)
-    filing = Filing(
-        spool,
-        Follower(spool, reader, ledger.intake, index, readings),
-        settler,
-        ledger,
-        book,
-        attempts=settings.jobs.attempts,
-        pid=os.getpid(),
-        ring=supervisor.ring,
-    )
-    readings.beat = filing.beat
+    settler = _settler(settings, ledger, stores.reader(), asking)
+    filing = _filing(settings, stores, settler, book, supervisor.ring)
     watermarks = _watermarks(settings, spool, ledger)
-    contexts = storage_contexts(settings.node.private_sop_classes)
     committing = _committing(settings, ledger, filing, supervisor)
+    contexts = storage_contexts(settings.node.private_sop_classes)
     listener = Listener(
         settings,
         StoreService(spool, settings, contexts, time.time, watermarks),
@@ -121,23 +103,16 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     )
     sources = _sources(settings, spool, ledger, watermarks)
     behind = filing.index_is_behind
-    own = SpoolReader(root, keys)  # a mapping of its own, let go of after each segment
-    retention = Retention(settings, spool, own, ledger, index, index_is_behind=behind)
+    retention = Retention(settings, spool, stores.reader(), ledger, index, index_is_behind=behind)
     status = Status(
         settings, spool, ledger, index, filing, listener, supervisor, watermarks, time.time(),
         sources=sources.facts, settling=lambda: _settling_facts(settler, asking),
         retention=retention.facts,
     )  # fmt: skip
     metrics.read_from(status.facts)
-    control = control_app(
-        status=status.facts, sql=index.sql, events=_events(ledger), associations=history.recall
-    )
     servers = (
         _http(settings, ledger, sources, status, metrics),
-        Server.on_socket(control, data_dir / SOCKET_NAME),
-    )
-    notifier = (
-        Notifier(settings.mqtt, ledger.outbox, settings.node.ae_title) if settings.mqtt else None
+        _control(settings, stores, status, history),
     )
     return Front(
         spool,
@@ -148,7 +123,7 @@ def assemble(settings: Settings, config_file: Path) -> Front:
         supervisor,
         watermarks,
         servers,
-        notifier,
+        _notifier(settings, ledger),
         committing,
         sources,
         asking,
@@ -157,13 +132,79 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     )
 
 
-def _sources(
-    settings: Settings, spool: Spool, ledger: Ledger, watermarks: Watermarks
-) -> Sources:
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """What is on disk, opened."""
+
+    root: Path
+    keys: SpoolKeys
+    spool: Spool
+    ledger: Ledger
+    index: Index
+
+    def reader(self) -> SpoolReader:
+        """Make a reader of its own: each maps and lets go of segments by itself."""
+        return SpoolReader(self.root, self.keys)
+
+
+def _open(settings: Settings) -> _Stores:
+    """Open spool, ledger and index. Raises as `assemble`."""
+    data_dir = settings.node.data_dir
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root, keys = data_dir / "spool", spool_keys(settings.node)
+    require_keys(keys, root)
+    spool = _spool(settings.node, root, keys)
+    ledger = open_front_ledger(settings)
+    return _Stores(root, keys, spool, ledger, Index.open(data_dir / "index.duckdb"))
+
+
+def _filing(
+    settings: Settings,
+    stores: _Stores,
+    settler: Settler,
+    book: AssociationBook,
+    ring: Callable[[], None],
+) -> Filing:
+    """Follow the log into ledger and index, and settle."""
+    readings = ReadingProcess(stores.root, stores.keys)
+    intake, reader = stores.ledger.intake, stores.reader()
+    filing = Filing(
+        stores.spool,
+        Follower(stores.spool, reader, intake, stores.index, readings),
+        settler,
+        stores.ledger,
+        book,
+        attempts=settings.jobs.attempts,
+        pid=os.getpid(),
+        ring=ring,
+    )
+    readings.beat = filing.beat
+    return filing
+
+
+def _notifier(settings: Settings, ledger: Ledger) -> Notifier | None:
+    """Tell of events by MQTT, where that is wanted."""
+    if settings.mqtt is None:
+        return None
+    return Notifier(settings.mqtt, ledger.outbox, settings.node.ae_title)
+
+
+def _control(settings: Settings, stores: _Stores, status: Status, history: History) -> Server:
+    """Bind the socket by which commands on this machine ask the running node."""
+    app = control_app(
+        status=status.facts,
+        sql=stores.index.sql,
+        events=_events(stores.ledger),
+        associations=history.recall,
+    )
+    return Server.on_socket(app, settings.node.data_dir / SOCKET_NAME)
+
+
+def _sources(settings: Settings, spool: Spool, ledger: Ledger, watermarks: Watermarks) -> Sources:
     """Make the doors beside DICOM."""
     return open_sources(
         settings, spool, ledger.taken, watermarks,
-        lambda told: ledger.outbox.record(told, time.time()),
+        lambda told: ledger.outbox.record(told, time.time()), machine=identity(spool.root),
     )  # fmt: skip
 
 
@@ -174,7 +215,7 @@ def _http(
     app, http = signs_app(status.checks(), metrics, status.is_alive), settings.http
     asked = abilities(settings, ledger, sources, status.facts)
     app.router.routes.extend(api_routes(settings.tokens, asked))
-    return Server.on_port(app, http.host, http.port, context_of(http, time.time()))
+    return Server.on_port(app, http.host, http.port, credentials_of(http))
 
 
 def _committing(
@@ -226,9 +267,7 @@ def _settling_facts(settler: Settler, asking: Asking) -> dict[str, dict[str, int
     return found | ({"asked": dict(asking.outcomes)} if asking.is_of_use else {})
 
 
-def _settler(
-    settings: Settings, ledger: Ledger, reader: SpoolReader, asking: Asking
-) -> Settler:
+def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader, asking: Asking) -> Settler:
     """Settle Series and Studies, and plan what the rules ask for."""
     timing = Timing(**settings.settle.model_dump())
     rules = compile_rules(settings.rules)

@@ -3,7 +3,6 @@
 import importlib
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -32,7 +31,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("penumbra-node"), prog_name="penumbra")
+@click.version_option(package_name="penumbra-node", prog_name="penumbra")
 def penumbra() -> None:
     """Penumbra, an edge DICOM node.
 

@@ -37,8 +37,8 @@ ANSWER_S: Final = 10.0
 LEASE_S: Final = 15.0
 """A verdict whose report is not through by then, because the front died, goes to a job."""
 KEPT_S: Final = 30 * 86_400.0
-"""Requests that were reported are kept for so long, to look up what was said."""
-FORGET_EVERY_S: Final = 3600.0
+"""What was asked and what came of it is kept for so long, to look up what was said."""
+FORGET_EVERY_S: Final = 600.0
 AT_ONCE: Final = 4
 """So many requesters may be slow to answer before another one has to wait."""
 NO_SERIES: Final = SeriesKey("", "")
@@ -260,3 +260,5 @@ class Committing:
         if now - self._forgot_at >= FORGET_EVERY_S:
             self._forgot_at = now
             self._ledger.commitments.forget(now - KEPT_S)
+            self._ledger.committed.forget(now - KEPT_S)
+            self._ledger.steps.forget(now - KEPT_S)

@@ -6,8 +6,13 @@ from dicom import errors, normalized, status
 from dicom.commitment import MOST_REFERENCES, WORDS, FailureReason
 from dicom.mpps import FOLLOWERS, Status
 from node.conformance_markdown import table
-from storage.ledger.commitments import MOST_OPEN
+from storage.ledger.commitments import MOST_NAMED, MOST_OPEN
+from storage.ledger.steps import MOST_OPEN as MOST_STEPS
 
+_TOO_MANY: Final = (
+    f"more than {MOST_REFERENCES:,} Instances are named, or {MOST_OPEN:,} requests of the peer or"
+    f" {MOST_NAMED:,} Instances in them are open"
+)
 ACTION: Final = (
     (status.SUCCESS, "Success", "the request is on disk and synced; the report follows"),
     (normalized.NoSuchInstance.status, "No such SOP Instance",
@@ -18,7 +23,7 @@ ACTION: Final = (
      "the Requested SOP Class UID is not that of the presentation context"),
     (normalized.NoSuchAction.status, "No such action", "the Action Type ID is not 1"),
     (normalized.ResourceLimitation.status, "Resource limitation",
-     f"more than {MOST_REFERENCES:,} Instances, {MOST_OPEN:,} requests open, or the disk full"),
+     f"{_TOO_MANY}, or the disk is full"),
     (errors.NotAuthorised.status, "Not authorised",
      "a peer that is asked for commitment itself, and so has the context, lacks the permission"),
     (normalized.ResourceLimitation.status, "Resource limitation", "the ledger cannot be written"),
@@ -71,7 +76,10 @@ STEPS: Final = (
      "an attribute of type 1 is absent, or what the final state needs"),
     (normalized.MissingAttributeValue.status, "Missing attribute value",
      "an attribute of type 1 is empty"),
-    (errors.StorageFault.status, "Out of resources", "the ledger cannot be written"),
+    (normalized.ResourceLimitation.status, "Resource limitation",
+     f"{MOST_STEPS:,} steps of the peer are in progress, or the ledger cannot be written"),
+    (errors.NotAuthorised.status, "Not authorised",
+     "the caller lacks the permission. Its contexts are refused before, so no caller hears this"),
 )  # fmt: skip
 """N-CREATE and N-SET of performed procedure steps (PS3.4 F.7.2)."""
 

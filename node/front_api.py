@@ -11,7 +11,7 @@ from node import links
 from node.sources.bucket_events import keys_of
 from node.sources.sources import Sources
 from node.web.api import USED
-from node.web.endpoint import Abilities, LinksWanted
+from node.web.endpoint import Abilities, Caller, LinksWanted
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
 
@@ -24,10 +24,11 @@ def abilities(
 ) -> Abilities:
     """Give the API what it needs."""
 
-    def make_links(wanted: LinksWanted, by: str) -> Sequence[links.Link]:
+    def make_links(wanted: LinksWanted, caller: Caller) -> Sequence[links.Link]:
         return links.make(
             settings, ledger, wanted.study,
-            destination=wanted.destination, expires_s=wanted.expires_s, by=by,
+            destination=wanted.destination, expires_s=wanted.expires_s,
+            by=f"token {caller.name}", identified="identified-links" in caller.may,
         )  # fmt: skip
 
     def notice(name: str, body: bytes) -> int:

@@ -5,7 +5,7 @@ those that `penumbra status` prints, at the moment of a scrape.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import Metric
@@ -138,6 +138,8 @@ class _FactsCollector(Collector):
             facts = self.source()
         except Fault:
             readable = 0.0
+        if facts and "received" not in facts:  # all but the ledger's
+            readable = 0.0
         yield _gauge("penumbra_facts_readable", "Whether the ledger answers.", {"": readable})
         for section, key, name, words in _GAUGES:
             value = facts.get(section, {}).get(key)
@@ -160,7 +162,7 @@ class _FactsCollector(Collector):
             words = "Peers asked how many Instances a Study has."
             yield _counter("penumbra_counts_asked", words, asked, "outcome")
         if sources := facts.get("sources"):
-            yield _sources(sources)
+            yield from _sources(sources)
         if "tls" in facts:
             yield _handshakes(_numbers(facts["tls"].get("handshakes_failed")))
 
@@ -170,7 +172,7 @@ def _numbers(facts: object) -> dict[str, float]:
     return {str(key): count for key, count in counts if isinstance(count, int)}
 
 
-def _sources(sources: Mapping[str, object]) -> Metric:
+def _sources(sources: Mapping[str, Any]) -> Iterator[Metric]:
     words = "Objects of each source since the start, and those that wait now."
     gauge = Metric("penumbra_source_objects", words, "gauge")
     for name, one in sources.items():
@@ -179,7 +181,13 @@ def _sources(sources: Mapping[str, object]) -> Metric:
             gauge.add_sample(
                 "penumbra_source_objects", {"source": name, "state": state}, counts.get(state, 0)
             )
-    return gauge
+    yield gauge
+    troubled = {name: float(bool(one.get("trouble", ""))) for name, one in sources.items()}
+    words = "1 for a source that something is in the way of; `penumbra status` says what."
+    yield _gauge("penumbra_source_in_trouble", words, troubled, "source")
+    looked = {name: float(one.get("looked_at", 0)) for name, one in sources.items()}
+    words = "When a source was last looked through, in seconds since the epoch; 0 for not yet."
+    yield _gauge("penumbra_source_looked_timestamp_seconds", words, looked, "source")
 
 
 def _handshakes(counts: Mapping[str, float]) -> Metric:

@@ -75,6 +75,9 @@ class Outbox(Protocol):
     def wait(self, timeout_s: float) -> bool:
         """Wait for news; False when there was none."""
 
+    def rest(self) -> None:
+        """Let another node that shares the outbox publish meanwhile."""
+
 
 def attributes(event: Event, node_name: str) -> dict[str, str]:
     """Give an event's attributes as CloudEvents 1.0 names them, all but `datacontenttype`.
@@ -146,6 +149,7 @@ class Notifier:
                     log.warning("events wait", fault=fault.code, words=str(fault))
                 self.trouble = str(fault)
             self.connected = False
+            await asyncio.to_thread(self._outbox.rest)
             # A broker that lets us in and takes nothing shall not be asked in haste.
             pause_s = FIRST_PAUSE_S if self._moved else min(pause_s * 2, LONGEST_PAUSE_S)
             await _either(self._stopping.wait(), asyncio.sleep(pause_s))

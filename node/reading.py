@@ -26,7 +26,8 @@ from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, Fault, StorageFault
 from node.line_pipe import Gone, LinePipe
 from node.logs import configure
-from storage.ledger.arrived import NOWHERE, UNREAD, Arrived, read
+from storage.ledger.arrived import NOWHERE, UNREAD, Arrived
+from storage.ledger.arriving import read
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.sealing import NO_KEYS, NoKey, SpoolKey, SpoolKeys

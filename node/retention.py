@@ -1,7 +1,8 @@
 """Let go of what may leave the spool, slowly, in a thread that is never in the way of receiving.
 
 A pass looks at Series, the least recently asked for first, and then at segments. It rests as long
-as it works, and longer while objects are being received.
+as it works, and longer while objects are being received. The more there is to look at, the more
+seldom it is done, so that it takes a small share of the front's time however much the spool holds.
 """
 
 import threading
@@ -16,6 +17,7 @@ from config.model import Settings
 from config.retention import Retention as Table
 from dicom.errors import Fault
 from node.proving import prove
+from node.turns import Turns
 from routing.retention import Policy
 from storage.destinations.base import Proof
 from storage.index.database import Index
@@ -34,6 +36,10 @@ MISSING: Final = "penumbra.retention.missing"
 """The type of the event that a destination no longer holds what it has a receipt for."""
 MEASURE_S: Final = 600.0
 """So often it is added up what could leave, while nothing has to."""
+LOOK_RESTS: Final = 20.0
+"""After all Series, or all segments, were looked at, so many times as long they are not,"""
+ROOM_RESTS: Final = 3.0
+"""and no longer than this where room is short."""
 PAGE: Final = 200
 BYTES_PER_S: Final = 64 << 20
 """No more is copied per second."""
@@ -113,7 +119,8 @@ class Retention:
         self._leaving = Leaving(spool, reader, ledger.places, index.position, self._breathe)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
-        self._measured_s = float("-inf")
+        self._looks, self._rooms = Turns(LOOK_RESTS), Turns(ROOM_RESTS)
+        self._sweeps = Turns(LOOK_RESTS)
         self._done = _Pass()
         """What all passes did since the start."""
         self._releasable_bytes = 0
@@ -166,9 +173,10 @@ class Retention:
         begun = time.monotonic()
         self._leaving.go_on(now)
         done = _Pass()
-        self._sweep(done, now)
+        if self._sweeps.is_due():
+            self._sweep(done, now)
         short_bytes = self._short_bytes()
-        if self._is_worth_a_look(short_bytes):
+        if self._looks.is_due() or (short_bytes > 0 and self._rooms.is_due()):
             self._look_at_series(done, now, short_bytes)
         if done.instances:
             self._sweep(done, now)
@@ -180,22 +188,30 @@ class Retention:
             return -1
         return self._table.keep_free_mb * MB - self._spool.free_bytes()
 
-    def _is_worth_a_look(self, short_bytes: int) -> bool:
-        by_age = (self._table.keep_days, self._table.unsent_days) != (None, None)
-        if by_age or short_bytes > 0 or time.monotonic() - self._measured_s > MEASURE_S:
-            self._measured_s = time.monotonic()
-            return True
-        return False
-
     def _look_at_series(self, done: _Pass, now: float, short_bytes: int) -> None:
+        """Look at every Series; where nothing but room is due, until there is enough."""
+        is_whole = self._looks.is_due()
+        begun_s = time.thread_time()
+        for one in self._candidates():
+            if not is_whole and done.size_bytes >= short_bytes:
+                self._releasable_bytes -= done.size_bytes
+                break
+            begun = time.monotonic()
+            self._consider(one, done, now, for_room=done.size_bytes < short_bytes)
+            self._rest(time.monotonic() - begun)
+        else:
+            self._releasable_bytes = done.releasable_bytes - done.size_bytes
+        worked_s = time.thread_time() - begun_s
+        self._rooms.took(worked_s)
+        if is_whole:
+            by_age = (self._table.keep_days, self._table.unsent_days) != (None, None)
+            self._looks.took(worked_s, 0.0 if by_age else MEASURE_S)
+
+    def _candidates(self) -> Iterator[Candidate]:
         after: Candidate | None = None
         while page := self._ledger.holdings.candidates(after, PAGE):
-            for one in page:
-                begun = time.monotonic()
-                self._consider(one, done, now, for_room=done.size_bytes < short_bytes)
-                self._rest(time.monotonic() - begun)
+            yield from page
             after = page[-1]
-        self._releasable_bytes = done.releasable_bytes - done.size_bytes
 
     def _consider(self, one: Candidate, done: _Pass, now: float, *, for_room: bool) -> None:
         found = self._letting_go.consider(one.key, now, for_room=for_room)
@@ -211,6 +227,7 @@ class Retention:
 
     def _sweep(self, done: _Pass, now: float) -> None:
         """Remove and rewrite the segments of which little enough is needed."""
+        begun_s = time.thread_time()
         for burden in self._leaving.burdens():
             if self._stopping.is_set():
                 raise Stopped
@@ -220,6 +237,7 @@ class Retention:
             if self._leaving.leave(burden, now):
                 done.segments += 1
                 done.freed_bytes += burden.gain_bytes
+        self._sweeps.took(time.thread_time() - begun_s)
 
     def _rest(self, worked_s: float) -> None:
         """Wait as long as the last step took, and longer while objects are being received."""

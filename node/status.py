@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from config.model import Settings
+from dicom.errors import Fault
 from node.filing import Filing
 from node.listener import Listener
 from node.supervisor import Supervisor
@@ -63,8 +64,9 @@ class Status:
         return Check(not trouble, trouble)
 
     def facts(self) -> dict[str, Mapping[str, object]]:
-        """Give everything that `penumbra status --json` prints."""
+        """Give everything that `penumbra status --json` prints; less, while the ledger is away."""
         used, segments = self.spool.usage()
+        owed, trouble = self._ledger()
         return {
             "node": {
                 "running": True,
@@ -76,9 +78,9 @@ class Status:
                 "tls_port": self.listener.tls_port,
                 "associations": self.listener.open_associations,
                 "workers": self.supervisor.pids(),
-                "trouble": self.filing.trouble,
+                "trouble": self.filing.trouble or trouble,
             },
-            **self.ledger.summary(),
+            **owed,
             "index": {
                 "instances": self.index.count(),
                 "lag_records": self.filing.lag_records(),
@@ -94,6 +96,13 @@ class Status:
             **self.settling(),
             **self._tls(),
         }
+
+    def _ledger(self) -> tuple[Mapping[str, Mapping[str, object]], str]:
+        """Count what the ledger holds, or say why it cannot be asked."""
+        try:
+            return self.ledger.summary(), ""
+        except Fault as fault:
+            return {}, f"{fault.code}: {fault}"
 
     def _sources(self) -> dict[str, Mapping[str, object]]:
         found = self.sources()

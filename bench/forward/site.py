@@ -1,16 +1,12 @@
-"""A node's data directory with Series in it, a bucket behind it, and what runs over both."""
+"""A node's data directory with Series in it, and a worker's path over it."""
 
 import io
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import obstore
-from obstore.store import S3Store
 from pydicom.filewriter import dcmwrite
 
 from ai.pipeline import Pool
@@ -20,162 +16,109 @@ from deid.apply import deidentify
 from deid.profile import Profile
 from deid.pseudonym import new_key
 from dicom.entity import Arrival, Instance, SeriesKey
-from examples.peers import seaweed
 from node.workers.forward import forward
 from node.workers.workshop import Workshop
 from routing.job import Kind, NewJob
-from storage.destinations.base import Outgoing
 from storage.ledger import jobs
-from storage.ledger.arrived import read
+from storage.ledger.arriving import read
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
 from storage.spool.spool import Spool
 
-THREADS = 8
-"""As many requests at once as a destination makes by default."""
-RULES = {
-    "as it is": "",
-    "profile": 'profile = "research"\n',
-    "profile, no validation": 'profile = "research"\nvalidation = "off"\n',
-}
-"""What a rule says beside name and destinations."""
-CHECKS = ("read-back", "checksum")
-DESTINATION = """
-[destinations.{name}]
-kind = "object-store"
-url = "s3://{bucket}/{name}"
-endpoint = "{endpoint}"
-access_key = {{ env = "BENCH_ACCESS" }}
-secret_key = {{ env = "BENCH_SECRET" }}
-verify = "{verify}"
-"""
-PROFILE = '[profiles.research]\nbase = "research"\nkey = { file = "research.key" }\n'
+KEY_FILE = "research.key"
+LEASE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a job says: whom it serves, and under which profile."""
+
+    name: str
+    """Of the rule."""
+    target: str
+    profile: str = ""
+
+    def table(self) -> str:
+        """Write the rule for the config."""
+        treated = f'profile = "{self.profile}"\n' if self.profile else ""
+        return f'[[rules]]\nname = "{self.name}"\n{treated}send = ["{self.target}"]\n'
 
 
 @dataclass(slots=True)
 class Site:
-    """A worker's tools, the bucket's own client, and the Series that wait."""
+    """A worker's tools and the Series that wait, in the spool and, for others, as files."""
 
     shop: Workshop
-    store: S3Store
     profile: Profile
     series: dict[SeriesKey, list[Instance]]
+    files: dict[SeriesKey, list[Path]]
+
+    def key(self, turn: int) -> SeriesKey:
+        """Give the Series of a turn."""
+        return list(self.series)[turn]
+
+    def size_bytes(self, keys: Iterable[SeriesKey]) -> int:
+        """Count the bytes of Series."""
+        return sum(file.stat().st_size for key in keys for file in self.files[key])
 
     def objects(self, key: SeriesKey) -> list[memoryview]:
         """Give the bytes of a Series' Instances."""
         return [self.shop.reader.view(one.location) for one in self.series[key]]
 
-    def contenders(self) -> dict[str, Callable[[SeriesKey], object]]:
-        """Give what takes turns: each does one Series."""
-        found: dict[str, Callable[[SeriesKey], object]] = {
-            "engine": lambda key: [deidentify(one, self.profile) for one in self.objects(key)],
-            "obstore": lambda key: self._put(key, "o", self.objects(key)),
-            "engine + obstore": lambda key: self._put(key, "eo", self._clean(key)),
-        }
-        for check in CHECKS:
-            found[f"destination, {check}"] = lambda key, check=check: self._send(key, check)
-        for rule in RULES:
-            for check in CHECKS:
-                found[f"worker, {rule}, {check}"] = lambda key, rule=rule, check=check: self._work(
-                    key, rule, check
-                )
-        return found
-
-    def _clean(self, key: SeriesKey) -> Iterator[bytes]:
+    def clean(self, key: SeriesKey) -> Iterator[bytes]:
+        """De-identify a Series, object by object, by the engine alone."""
         for one in self.objects(key):
             yield b"".join(deidentify(one, self.profile).chunks)
 
-    def _put(
-        self, key: SeriesKey, name: str, bodies: Sequence[memoryview] | Iterator[bytes]
-    ) -> None:
-        def put(number: int, body: bytes | memoryview) -> None:
-            path = f"{name}/{key.series_instance_uid}/{number}.dcm"
-            obstore.put(self.store, path, body, mode="create")
-
-        under_way: list[Future[None]] = []
-        with ThreadPoolExecutor(THREADS) as pool:
-            for number, body in enumerate(bodies):
-                under_way.append(pool.submit(put, number, body))
-                if len(under_way) > THREADS:
-                    under_way.pop(0).result()
-        for one in under_way:
-            one.result()
-
-    def _send(self, key: SeriesKey, check: str) -> None:
-        ready = (
-            replace(_as_it_is(key, instance, view), sop_instance_uid=f"1.9.{number}")
-            for number, (instance, view) in enumerate(
-                zip(self.series[key], self.objects(key), strict=True), 1
-            )
-        )
-        with closing(self.shop.destination(f"alone-{check}")) as destination:
-            assert len(list(destination.send(ready))) == len(self.series[key])
-
-    def _work(self, key: SeriesKey, rule: str, check: str) -> None:
-        profile = "research" if RULES[rule] else ""
-        new = NewJob(Kind.FORWARD, key, 1, rule, _target(rule, check), profile)
+    def deliver(self, key: SeriesKey, order: Order) -> None:
+        """Deliver a Series as a worker does: a job is claimed, done with receipts, and finished."""
+        new = NewJob(Kind.FORWARD, key, 1, order.name, order.target, order.profile)
         with self.shop.ledger.database.write() as db:
             jobs.insert(db, [new], time.time())
-        job = self.shop.ledger.jobs.claim("bench", {Kind.FORWARD}, time.time() + 1, 600)
+        job = self.shop.ledger.jobs.claim("bench", {Kind.FORWARD}, time.time() + 1, LEASE_S)
         assert job is not None
         done = forward(job, self.shop)
         assert done.words == f"{len(self.series[key])} delivered", done.words
-        self.shop.ledger.jobs.finish(job, time.time())
+        self.shop.ledger.jobs.finish(job, time.time(), paid=done.paid)
 
 
-def _as_it_is(key: SeriesKey, instance: Instance, view: memoryview) -> Outgoing:
-    arrival = instance.arrival
-    return Outgoing(
-        arrival.sop_class_uid, arrival.sop_instance_uid, key.series_instance_uid,
-        key.study_instance_uid, arrival.transfer_syntax_uid, (view,), instance.digest,
-    )  # fmt: skip
+def profile_table(base: str) -> str:
+    """Write the profile that everybody in the bench uses, by its base."""
+    return f'[profiles.{base}]\nbase = "{base}"\nkey = {{ file = "{KEY_FILE}" }}\n'
 
 
 @contextmanager
-def made(folder: Path, work: str, objects: int) -> Iterator[Site]:
-    """Make a site with so many objects of a workload, in Series of 200."""
-    (folder / "research.key").touch(mode=0o600)
-    (folder / "research.key").write_bytes(new_key())
-    with seaweed.running(folder / "s3") as bucket:
-        os.environ |= {"BENCH_ACCESS": bucket.access_key, "BENCH_SECRET": bucket.secret_key}
-        (folder / "node.toml").write_text(_config(bucket))
-        settings = load(folder / "node.toml")
-        data_dir = settings.node.data_dir
-        reader, ledger = SpoolReader(data_dir / "spool"), Ledger.open(data_dir)
+def made(
+    folder: Path, work: str, objects: int, tables: str, orders: Iterable[Order], *, base: str
+) -> Iterator[Site]:
+    """Make a site with so many objects of a workload, in Series of 200, until the block ends.
+
+    `tables` are the destinations that the orders name, and what these need.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder / KEY_FILE
+    key.touch(mode=0o600)
+    key.write_bytes(new_key())
+    config = folder / "node.toml"
+    rules = "".join(order.table() for order in orders)
+    config.write_text(f'[node]\ndata_dir = "var"\n{profile_table(base)}{tables}{rules}')
+    settings = load(config)
+    data_dir = settings.node.data_dir
+    reader, ledger = SpoolReader(data_dir / "spool"), Ledger.open(data_dir)
+    shop = Workshop(settings, ledger, reader, Pool())
+    try:
+        site = Site(shop, shop.profile(base), {}, {})
         with Spool.open(data_dir / "spool", segment_bytes=1 << 28, reserve_bytes=0) as spool:
-            series = _received(spool, reader, ledger, work, objects)
-        shop = Workshop(settings, ledger, reader, Pool())
-        yield Site(shop, bucket.store(), shop.profile("research"), series)
+            _receive(spool, site, work, objects, folder / "files")
+        yield site
+    finally:
         shop.close()
 
 
-def _config(bucket: seaweed.Seaweed) -> str:
-    text = '[node]\ndata_dir = "var"\n' + PROFILE
-    for check in CHECKS:
-        for rule in ("alone", *RULES):
-            text += DESTINATION.format(
-                name=_target(rule, check),
-                bucket=bucket.bucket,
-                endpoint=bucket.endpoint,
-                verify=check,
-            )
-    for rule, more in RULES.items():
-        targets = [_target(rule, check) for check in CHECKS]
-        text += f'[[rules]]\nname = "{rule}"\n{more}send = {targets}\n'
-    return text
-
-
-def _target(rule: str, check: str) -> str:
-    """Name a rule's destination, which is its prefix too."""
-    return f"{rule.replace(',', '').replace(' ', '-')}-{check}"
-
-
-def _received(
-    spool: Spool, reader: SpoolReader, ledger: Ledger, work: str, objects: int
-) -> dict[SeriesKey, list[Instance]]:
-    series: dict[SeriesKey, list[Instance]] = {}
+def _receive(spool: Spool, site: Site, work: str, objects: int, files: Path) -> None:
+    """Put a workload into spool and ledger, and beside them as files."""
     arrived = []
-    for dataset in make(replace(WORKLOADS[work], files=objects)):
+    for number, dataset in enumerate(make(replace(WORKLOADS[work], files=objects))):
         buffer = io.BytesIO()
         dcmwrite(buffer, dataset, enforce_file_format=True)
         arrival = Arrival(
@@ -185,8 +128,11 @@ def _received(
         with spool.begin(arrival) as recording:
             recording.write(buffer.getvalue())
             record = recording.commit()
-        arrived.append(read(reader, record))
+        arrived.append(read(site.shop.reader, record))
         key = SeriesKey(dataset.StudyInstanceUID, dataset.SeriesInstanceUID)
-        series.setdefault(key, []).append(arrived[-1].instance)
-    ledger.intake.absorb(arrived, {}, time.time())
-    return series
+        site.series.setdefault(key, []).append(arrived[-1].instance)
+        file = files / key.series_instance_uid / f"{number:05}.dcm"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(buffer.getvalue())
+        site.files.setdefault(key, []).append(file)
+    site.shop.ledger.intake.absorb(arrived, {}, time.time())

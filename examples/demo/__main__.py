@@ -124,7 +124,7 @@ def main() -> int:
         rows = _check(run, servers)
         _print(rows, time.monotonic() - begun)
         if os.environ.get("KEEP"):
-            _keep(node)
+            _keep(node, made.truth.study_instance_uid)
     return 0 if all(row.ok for row in rows) else 1
 
 
@@ -225,6 +225,7 @@ def _check(run: checks.Run, servers: Servers) -> list[checks.Row]:
         lambda: checks.received(run),
         lambda: checks.delivered(run),
         lambda: checks.reported(run, servers.pacs),
+        lambda: checks.proven(run),
         lambda: checks.answered(run),
         lambda: checks.settled(run),
         lambda: checks.discreet(run),
@@ -244,12 +245,14 @@ def _print(rows: Sequence[checks.Row], seconds: float) -> None:
     console.print(f"{seconds:.1f} s in all; logs and files lie in {SCRATCH}/")
 
 
-def _keep(node: Node) -> None:
+def _keep(node: Node, study: str) -> None:
     """Stay up until Ctrl-C, and say what to try."""
     config = node.config
     console.print(
         "\nThe node stays up; Ctrl-C ends everything. Try, in another terminal:\n"
         f"  .venv/bin/penumbra status -c {config}\n"
+        f"  .venv/bin/penumbra explain study {study} -c {config}\n"
+        f"  .venv/bin/penumbra prove {study} -c {config}\n"
         f"  .venv/bin/penumbra sql 'SELECT * FROM series' -c {config}\n"
         f"  .venv/bin/penumbra query {node.address} --aet WORKSTATION --called PENUMBRA\n"
         f"  .venv/bin/penumbra send {node.address} {SCRATCH}/phantom --aet SCANNER"

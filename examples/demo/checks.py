@@ -99,6 +99,19 @@ def delivered(run: Run) -> Iterator[Row]:
     )  # fmt: skip
 
 
+def proven(run: Run) -> Iterator[Row]:
+    """Asked afresh, the bucket holds the phantom's study, and nobody misses a thing.
+
+    A PACS without C-FIND cannot be asked, which proves nothing either way.
+    """
+    answer = run.node.run("prove", run.truth.study_instance_uid, "--json")
+    facts = [json.loads(line) for line in answer.stdout.splitlines()]
+    held = sum(one["verdict"] == "holds" and one["destination"] == "lake" for one in facts)
+    asked = {one["verdict"] for one in facts} <= {"holds", "unknown"}
+    yield Row("phantom in the bucket (penumbra prove)", str(held), str(len(run.truth.files)),
+              asked and held == len(run.truth.files), "read again, byte for byte")  # fmt: skip
+
+
 def _key(location: str, bucket: str) -> str:
     path = urlparse(location).path.lstrip("/")
     return path.removeprefix(f"{bucket}/")

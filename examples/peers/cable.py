@@ -54,7 +54,12 @@ def _carry(cable: Cable, server: socket.socket, to_port: int, ended: threading.E
             for key, _ in selector.select(0.02):
                 if key.fileobj is server:
                     near = stack.enter_context(server.accept()[0])
-                    far = stack.enter_context(socket.create_connection(("127.0.0.1", to_port), 5))
+                    try:
+                        far = socket.create_connection(("127.0.0.1", to_port), 5)
+                    except OSError:  # whoever is there has died
+                        near.close()
+                        continue
+                    stack.enter_context(far)
                     ends |= {near: far, far: near}
                     for one in (near, far):
                         selector.register(one, selectors.EVENT_READ)

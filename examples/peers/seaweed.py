@@ -92,5 +92,6 @@ def running(
         log=directory / "seaweed.log",
         env=env,
         timeout_s=60,
+        grace_s=0.5,  # what it has answered outlives kill -9 too
     ) as child:
         yield Seaweed(facts.endpoint, bucket, ACCESS_KEY, SECRET_KEY, child.pid)

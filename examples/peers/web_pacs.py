@@ -43,6 +43,8 @@ class WebPacs:
     """Makes the answer to a STOW-RS request of the SOP Instance UIDs in it."""
     keeps: bool = True
     """Whether what it answers with 200 is there afterwards."""
+    most_bytes: int | None = None
+    """A longer request is answered 413 before its body was read, and the connection closed."""
     behind: str = ""
     """host:port of a real server that requests are handed on to."""
     client: tuple[str, str] | None = None
@@ -97,7 +99,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._asked(b"")
 
     def do_POST(self) -> None:
-        self._asked(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        length, most = int(self.headers.get("Content-Length", 0)), self.pacs.most_bytes
+        if most is not None and length > most:
+            self.send_response(413)
+            self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            return
+        self._asked(self.rfile.read(length))
 
     def _asked(self, body: bytes) -> None:
         headers = {key.lower(): value for key, value in self.headers.items()}
@@ -136,6 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
         url, pacs = urlsplit(self.path), self.pacs
         uid = url.path.rpartition("/")[2]
         if uid != "instances":
+            if "application/dicom" not in self.headers.get("Accept", ""):
+                return 406, {}, b""
             if uid not in pacs.objects:
                 return 404, {}, b""
             kind = 'multipart/related; type="application/dicom"; boundary=xyz'

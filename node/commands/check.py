@@ -63,9 +63,10 @@ def summary(settings: "Settings") -> str:
     for kind in ("peers", "destinations", "profiles", "models", "rules"):
         count = len(getattr(settings, kind))
         parts.append(f"{count} {kind if count != 1 else kind[:-1]}")
+    if count := len(settings.sources):
+        parts.append(f"{count} source{'s' * (count != 1)}")
     parts.append(f"events to {settings.mqtt.url}" if settings.mqtt else "no events")
-    if not node.accept_unknown_callers and not any(
-        "store" in peer.may for peer in settings.peers.values()
-    ):
+    is_open = node.accept_unknown_callers or settings.sources
+    if not is_open and not any("store" in peer.may for peer in settings.peers.values()):
         parts.append("nobody may send to it yet")
     return ", ".join(parts)

@@ -50,6 +50,7 @@ def command(
         made = links.make(
             settings, ledger, study,
             destination=destination, expires_s=expires_s, by=person.running_this(),
+            identified=True,
         )  # fmt: skip
     for link in made:
         until = moments.utc(link.expires_at)

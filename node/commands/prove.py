@@ -59,11 +59,13 @@ def command(study: str, config_file: Path, *, each: bool, as_json: bool) -> None
     if as_json:
         _print_json(proven, owed)
     else:
-        _print(proven, owed, each=each)
+        click.echo(f"Study {study}")
+        _print(proven, each=each)
         for uid, made in revisions.items():
             what = f"Series {uid}" if uid else "the Study"
             why = f"revision {made[-1].revision}, {made[-1].completion.words}"
             click.echo(f"complete: {what}, {why}")
+        _print_verdict(proven, owed)
     verdicts = {one.proof.holds for one in proven}
     if False in verdicts:
         raise SystemExit(EXIT_MISSING)
@@ -109,29 +111,34 @@ def _print_json(proven: "Sequence[Proven]", owed: "Sequence[Owed]") -> None:
         click.echo(json.dumps({"verdict": "owed", **asdict(debt)}))
 
 
-def _print(proven: "Sequence[Proven]", owed: "Sequence[Owed]", *, each: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("came", "went", "objects", "there now", title="proof")
-    for (came, went, now), count in Counter(map(_chain, proven)).items():
-        table.add_row(came, went, str(count), now)
-    console.print(table)
+def _print(proven: "Sequence[Proven]", *, each: bool) -> None:
+    for (came, went, receipt, now), count in Counter(map(_chain, proven)).items():
+        click.echo(
+            f"  {count} object{'s' * (count != 1)} from {came}\n"
+            f"    sent     to {went}\n"
+            f"    receipt  {receipt}\n"
+            f"    now      {now}"
+        )
     for line in _lines(proven) if each else ():
         click.echo(line)
+
+
+def _print_verdict(proven: "Sequence[Proven]", owed: "Sequence[Owed]") -> None:
     for debt in owed:
         words = f": {debt.words}" if debt.words else ""
         click.echo(f"owed: job {debt.job} ({debt.kind} to {debt.target}) is {debt.state}{words}")
+    there = sum(one.proof.holds is True for one in proven)
+    rest = f"{len(owed)} job{'s' * (len(owed) != 1)} owed" if owed else "nothing is owed"
+    click.echo(f"{there} of {len(proven)} that were sent are there now; {rest}.")
 
 
-def _chain(one: "Proven") -> tuple[str, str, str]:
-    """Say in three cells how an object came, how it went, and what is there now."""
+def _chain(one: "Proven") -> tuple[str, str, str, str]:
+    """Say how an object came, how it went, what was proven then, and what is there now."""
     paid, receipt = one.paid, one.paid.delivered.receipt
-    profile = f", profile {paid.profile[:8]}" if paid.profile else ""
-    came = f"{paid.calling_ae}, association {paid.association[:8]}"
-    went = f"{receipt.destination}, rule {paid.rule}, job {paid.job}{profile}; {receipt.proof}"
-    return came, went, f"{_VERDICTS[one.proof.holds]}: {one.proof.words}"
+    profile = f", profile {paid.profile[:8]}" if paid.profile else ", as it is"
+    came = f"{paid.calling_ae}, association {paid.association}"
+    went = f"{receipt.destination} by rule '{paid.rule}', job {paid.job}{profile}"
+    return came, went, receipt.proof, f"{_VERDICTS[one.proof.holds]}: {one.proof.words}"
 
 
 def _lines(proven: "Sequence[Proven]") -> Iterator[str]:

@@ -204,8 +204,10 @@ def apply(
 
     For what came while a rule was wrong or not there yet: mend the rule, restart the node, and
     apply. Jobs that were made are not made again, done or not, and what has a receipt is not sent
-    again. A Study that has not settled yet gets the jobs of rules per Study by itself. The node may
-    run meanwhile; it is recorded as an event with who did it.
+    again. A Study that has not settled yet gets the jobs of rules per Study by itself. A Series
+    about which a rule failed may leave the spool again once all rules could be asked about it and
+    all that they ask for was written. The node may run meanwhile; it is recorded as an event with
+    who did it.
 
     \b
     Examples:

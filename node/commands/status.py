@@ -151,7 +151,11 @@ def _node(node: Mapping[str, Any]) -> str:
 
 def _sources(sources: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, one in sources.items():
-        words = f"{one['taken']} taken, {one['waiting']} waiting, {one['rejected']} rejected"
+        at = one.get("looked_at")
+        looked = f", last looked {moments.local(at)}" if at else ", not looked through yet"
+        words = (
+            f"{one['taken']} taken, {one['waiting']} waiting, {one['rejected']} rejected{looked}"
+        )
         trouble = f"; in trouble: {one['trouble']}" if one["trouble"] else ""
         yield f"source {name}", words + trouble
 

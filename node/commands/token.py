@@ -18,7 +18,7 @@ def command() -> None:
     "--may",
     "permissions",
     multiple=True,
-    type=click.Choice(["status", "links", "sources", "events"]),
+    type=click.Choice(["status", "links", "identified-links", "sources", "events"]),
     help="What it may ask for; give it several times for several.",
 )
 def new(name: str, permissions: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.shapes import Secret
 from config.sources import BucketSource
-from node.sources.place import REJECTED, TAKEN, Changed, Entry
+from node.sources.place import REJECTED, TAKEN, Changed, Entry, Local
 from storage.bucket_source import Listed, Replaced, SourceBucket
 
 
@@ -53,7 +53,7 @@ class BucketPlace:
                 self._ahead[entry.key] = entry, self._pool.submit(self._download, entry)
 
     @contextlib.contextmanager
-    def fetch(self, entry: Entry) -> Iterator[Path]:
+    def fetch(self, entry: Entry) -> Iterator[Local]:
         """Give the object as a local file, for as long as the block lasts."""
         begun, future = self._ahead.pop(entry.key, (None, None))
         if future is not None and begun != entry:
@@ -64,7 +64,7 @@ class BucketPlace:
         except Replaced as why:
             raise Changed from why
         try:
-            yield file
+            yield Local.of(file)
         finally:
             file.unlink(missing_ok=True)
 
@@ -80,7 +80,12 @@ class BucketPlace:
         if reason:
             self._bucket.put(f"{target}.reason.txt", (reason + "\n").encode())
         self._bucket.copy(entry.key, target)
+        self._require(entry)  # a store cannot delete on a condition; this keeps the gap small
         self._bucket.delete(entry.key)
+
+    def unseen(self) -> int:
+        """Have no folders."""
+        return 0
 
     def close(self) -> None:
         """End the threads."""

@@ -6,31 +6,36 @@ found to be there. Names of files are told to nobody: they tell who the patient 
 """
 
 import contextlib
-import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 import structlog
 
-from config.sources import After
-from dicom.entity import Arrival, Origin
-from dicom.errors import Fault, ServiceFault, SopClassNotSupported, SpoolFull
-from dicom.incoming import MEDIA_DIRECTORY
+from dicom.entity import Arrival
+from dicom.errors import (
+    DeliveryFault,
+    Fault,
+    Refused,
+    ServiceFault,
+    SopClassNotSupported,
+    SpoolFull,
+    StorageFault,
+)
+from dicom.incoming import MEDIA_DIRECTORY, Incoming
 from node.services.store import Receiver
-from node.sources.examining import Examined, Examiner
+from node.sources.examining import Examiner
+from node.sources.memory import Memory
 from node.sources.place import (
     REJECTED,
     TAKEN,
     Changed,
     Entry,
     Kind,
+    Local,
     Place,
     Unreadable,
     images_of,
@@ -38,8 +43,9 @@ from node.sources.place import (
     sidecar_of,
 )
 from node.sources.receiving import receive
+from node.sources.terms import Brake, Tally, Tell, Terms
 from storage.ledger.events import NewEvent
-from storage.ledger.taken import Dealt, Taken
+from storage.ledger.taken import Taken
 
 BATCH: Final = 200
 REJECTION: Final = "penumbra.source.rejected"
@@ -47,6 +53,8 @@ REJECTION: Final = "penumbra.source.rejected"
 MEDIA: Final = "media-directory"
 """What is remembered of a DICOMDIR, which is left where it is."""
 _AHEAD: Final = 16
+_AHEAD_BYTES: Final = 32 << 20
+"""Larger objects are fetched one at a time: what is fetched ahead takes room that objects need."""
 
 log = structlog.get_logger()
 
@@ -61,48 +69,6 @@ class Alone(ServiceFault):
     """An image without its sidecar, or a sidecar without its image."""
 
     code = "alone"
-
-
-class Brake(Protocol):
-    """Knows the room on the spool's disk: node.watermarks.Watermarks is one."""
-
-    @property
-    def pause_s(self) -> float:
-        """How long to wait after an object."""
-
-    def trouble(self) -> str:
-        """Say why nothing new should come in; "" when it may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the config says of a source."""
-
-    name: str
-    origin: Origin
-    ae_title: str
-    called_ae: str
-    after: After
-    sidecar_wait_s: float
-    largest_bytes: int
-    classes: frozenset[str]
-    """The SOP classes that the node stores."""
-    scratch: Path
-    """A folder of its own in data_dir."""
-
-
-Tell = Callable[[list[NewEvent]], None]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one look brought."""
-
-    taken: int = 0
-    waiting: int = 0
-    unreadable: int = 0
-    """Of those that wait: files that the node's user may not read."""
-    rejected: Counter[str] = field(default_factory=Counter)
 
 
 class Door:
@@ -125,7 +91,8 @@ class Door:
         self._terms = terms
         self._place = place
         self._receiver = receiver
-        self._memory = memory
+        where = f"{terms.machine}{place.where}"
+        self._memory = Memory(memory, terms.name, where, clock)
         self._brake = brake
         self._tell = tell
         self._is_stopping = is_stopping
@@ -136,7 +103,8 @@ class Door:
         """One for each start: what it sent is complete after the quiet time, never before."""
         self._alone: dict[str, float] = {}
         """Images and sidecars that wait for each other, and since when."""
-        self._dealt: dict[str, Dealt] = {}
+        self._converted = terms.scratch / "converted.dcm"
+        self._converted.unlink(missing_ok=True)  # of a process that was killed
         self.tally = Tally()
 
     def look(self, keys: Iterable[str] | None = None) -> Tally:
@@ -154,8 +122,11 @@ class Door:
                     return tally
         finally:
             self._alone = still if keys is None else {**self._alone, **still}
-            self._remember()
+            self._memory.write()
             self._told(tally)
+        if keys is None:
+            tally.unreadable += self._place.unseen()
+            self._memory.prune()
         return tally
 
     def close(self) -> None:
@@ -165,12 +136,12 @@ class Door:
 
     def _batch(self, batch: list[Entry], still: dict[str, float]) -> None:
         batch = [each for each in batch if kind_of(each.key) is not Kind.NOTHING]
-        known = self._memory.known(self._terms.name, [self._digest(each.key) for each in batch])
+        known = self._memory.known(batch)
         ready: list[Entry] = []
         for each in batch:
-            dealt = known.get(self._digest(each.key))
-            if dealt and dealt.mark == each.mark:
-                self._again(each, dealt)
+            if dealt := known.get(each.key):
+                if not dealt.fault:
+                    self._again(each)
             elif each.is_complete:
                 ready.append(each)
             else:
@@ -182,16 +153,16 @@ class Door:
             if number % _AHEAD == 0:
                 self._place.ahead(self._objects(ready[number : number + _AHEAD]))
             self._one(entry, still)
-        self._remember()
+        self._memory.write()
 
-    def _again(self, entry: Entry, dealt: Dealt) -> None:
-        """Finish with what was taken while the config still said that it is to be kept."""
-        if self._terms.after != "keep" and not dealt.fault:
+    def _again(self, entry: Entry) -> None:
+        """Put away what was kept when it was taken, or could not be put away then."""
+        if self._terms.after != "keep":
             with contextlib.suppress(Changed):
                 self._done([entry])
 
     def _objects(self, entries: list[Entry]) -> list[Entry]:
-        largest = self._terms.largest_bytes
+        largest = min(self._terms.largest_bytes, _AHEAD_BYTES)
         return [
             each
             for each in entries
@@ -202,9 +173,8 @@ class Door:
         """Take one object, reject it, or let it wait."""
         if words := self._brake.trouble():
             raise SpoolFull(words)
-        dealt = self._dealt.get(self._digest(entry.key))
-        if dealt is not None and dealt.mark == entry.mark:
-            return  # with its image or sidecar, a moment ago
+        if not self._memory.is_new(entry):
+            return  # dealt with together with its image or sidecar, a moment ago
         try:
             match kind_of(entry.key):
                 case Kind.OBJECT:
@@ -216,6 +186,9 @@ class Door:
         except Changed as why:
             self.tally.waiting += 1
             self.tally.unreadable += isinstance(why, Unreadable)
+        except Refused as fault:  # this one: an archived object, a key that is not ours to use
+            self.tally.waiting += 1
+            self.tally.trouble = f"{fault.code}: {fault}"
         if self._brake.pause_s:
             time.sleep(self._brake.pause_s)
 
@@ -230,7 +203,7 @@ class Door:
         if stored:
             self._done([entry])
         else:
-            self._note(entry, MEDIA)
+            self._memory.note(entry, MEDIA)
 
     def _image(self, image: Entry, sidecar: Entry | None, still: dict[str, float]) -> None:
         if sidecar is None:
@@ -243,36 +216,47 @@ class Door:
             self._place.wait_for(image)
             self.tally.waiting += 1
             return
-        self._terms.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        out = self._terms.scratch / "converted.dcm"
+        # One of a pair that was taken belongs to another: half of it may be of another patient.
+        if self._is_taken(sidecar):
+            self._wait(image, "its sidecar was taken with another image: write it anew", still)
+            return
+        if self._is_taken(image):
+            words = "its image was taken with another sidecar: write the image anew too"
+            self._wait(sidecar, words, still)
+            return
         try:
             self._require_size(image)
-            with ExitStack() as stack:
-                picture = stack.enter_context(self._place.fetch(image))
-                words = stack.enter_context(self._place.fetch(sidecar))
-                self._examiner.convert(picture, words, out, self._terms.name, image.size_bytes)
-                stack.callback(out.unlink, missing_ok=True)
-                self._store(out, out.stat().st_size)
+            self._convert(image, sidecar)
         except ServiceFault as fault:
             self._reject([image, sidecar], fault)
             return
         self._done([image, sidecar])
+
+    def _convert(self, image: Entry, sidecar: Entry) -> None:
+        out = self._converted
+        out.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            picture = stack.enter_context(self._place.fetch(image))
+            words = stack.enter_context(self._place.fetch(sidecar))
+            stack.callback(out.unlink, missing_ok=True)
+            self._examiner.convert(picture, words, out, self._terms.name, image.size_bytes)
+            made = Local.of(out)
+            self._store(made, out.stat().st_size)
 
     def _sidecar(self, sidecar: Entry, still: dict[str, float]) -> None:
         if self._place.find(sidecar.key) is None:
             return  # moved or deleted with its image, a moment ago
         for key in images_of(sidecar.key):
             if image := self._place.find(key):
-                # Its image may be dealt with already: then this is a sidecar that was mended.
-                if image.is_complete or self._is_known(image):
+                # Its image may be rejected already: then this is a sidecar that was mended.
+                if image.is_complete or self._memory.known([image]):
                     self._image(image, sidecar, still)
                 return
         self._wait(sidecar, "there is no image beside it", still)
 
-    def _is_known(self, entry: Entry) -> bool:
-        digest = self._digest(entry.key)
-        dealt = self._memory.known(self._terms.name, [digest]).get(digest)
-        return dealt is not None and dealt.mark == entry.mark
+    def _is_taken(self, entry: Entry) -> bool:
+        dealt = self._memory.known([entry]).get(entry.key)
+        return dealt is not None and not dealt.fault
 
     def _wait(self, entry: Entry, words: str, still: dict[str, float]) -> None:
         since = self._alone.get(entry.key, self._monotonic())
@@ -289,10 +273,9 @@ class Door:
             words = f"it is larger than [sources.{self._terms.name}] largest_mb, which is"
             raise TooLarge(f"{words} {megabytes}")
 
-    def _store(self, file: Path, size_bytes: int) -> bool:
+    def _store(self, file: Local, size_bytes: int) -> bool:
         """Put a file into the spool; False for a media directory, which is no object."""
-        examined = self._examiner.examine(file, size_bytes)
-        incoming = examined.incoming
+        incoming = self._examiner.examine(file, size_bytes)
         if incoming.sop_class_uid == MEDIA_DIRECTORY:
             return False
         if incoming.sop_class_uid not in self._terms.classes:
@@ -300,12 +283,12 @@ class Door:
                 f"{incoming.sop_class_uid} is no storage class; add it to [node]"
                 " private_sop_classes if it shall be taken"
             )
-        receive(file, examined, self._arrival(examined), self._receiver)
+        receive(file, incoming, self._arrival(incoming), self._receiver)
         self.tally.taken += 1
         return True
 
-    def _arrival(self, examined: Examined) -> Arrival:
-        terms, incoming = self._terms, examined.incoming
+    def _arrival(self, incoming: Incoming) -> Arrival:
+        terms = self._terms
         return Arrival(
             sop_class_uid=incoming.sop_class_uid,
             sop_instance_uid=incoming.sop_instance_uid,
@@ -319,44 +302,58 @@ class Door:
         )
 
     def _done(self, entries: list[Entry]) -> None:
+        """Move or delete what is on disk now, or remember it."""
         for entry in entries:
-            match self._terms.after:
-                case "keep":
-                    self._note(entry, "")
-                case "move":
+            if self._terms.after == "keep":
+                self._memory.note(entry, "")
+                continue
+            try:
+                if self._terms.after == "move":
                     self._place.put_aside(entry, TAKEN)
-                case "delete":
+                else:
                     self._place.remove(entry)
+            except (StorageFault, DeliveryFault) as fault:
+                # Remembered, or it would be taken at each look, and nothing behind it ever.
+                self._memory.note(entry, "")
+                self.tally.trouble = f"what was taken stays where it is: {fault.code}: {fault}"
 
     def _reject(self, entries: list[Entry], fault: Fault) -> None:
         """Put objects out of the way for a person, with the reason; the name goes into no log."""
-        number = self._digest(entries[0].key)[:16]
+        number = self._memory.digest(entries[0].key)[:16]
         words = f"{fault.code}: {fault}"
         now = self._place.find(entries[0].key)
         if now is None or now.state != entries[0].state:
             raise Changed  # it was still being written, or its writer took it back
-        if self._terms.after == "keep":
-            folder = self._terms.scratch / REJECTED
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            names = "\n".join(ascii(each.key) for each in entries)
-            (folder / f"{number}.reason.txt").write_text(f"{words}\n{names}\n", "utf-8")
-        for entry in entries:
-            if self._terms.after == "keep":
-                self._note(entry, fault.code)
-            else:
-                self._place.put_aside(entry, REJECTED, words)
+        if stay := self._staying(entries, words):
+            names = "\n".join(ascii(each.key) for each in stay)
+            self._write_reason(f"{number}.reason.txt", f"{words}\n{names}\n")
+            for entry in stay:
+                self._memory.note(entry, fault.code)
         self.tally.rejected[fault.code] += 1
         log.warning(
             "object rejected", source=self._terms.name, fault=fault.code, reason_file=number
         )
 
-    def _note(self, entry: Entry, fault: str) -> None:
-        digest = self._digest(entry.key)
-        self._dealt[digest] = Dealt(digest, entry.mark, fault)
+    def _write_reason(self, name: str, text: str) -> None:
+        folder = self._terms.scratch / REJECTED
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / name).write_text(text, "utf-8")
+        except OSError as fault:
+            raise StorageFault(f"{folder} cannot be written: {fault.strerror}") from fault
 
-    def _remember(self) -> None:
-        dealt, self._dealt = self._dealt, {}
-        self._memory.note(self._terms.name, list(dealt.values()), self._clock())
+    def _staying(self, entries: list[Entry], words: str) -> list[Entry]:
+        """Move what is rejected away, where that is wanted and can be; returns what stays."""
+        if self._terms.after == "keep":
+            return entries
+        stay: list[Entry] = []
+        for entry in entries:
+            try:
+                self._place.put_aside(entry, REJECTED, words)
+            except (StorageFault, DeliveryFault) as fault:
+                stay.append(entry)
+                self.tally.trouble = f"what was rejected stays where it is: {fault.code}: {fault}"
+        return stay
 
     def _told(self, tally: Tally) -> None:
         happened = [
@@ -365,7 +362,3 @@ class Door:
         ]
         if happened:
             self._tell(happened)
-
-    def _digest(self, key: str) -> str:
-        whole = f"{self._place.where}\n{key}".encode("utf-8", "surrogateescape")
-        return hashlib.sha256(whole).hexdigest()

@@ -4,22 +4,24 @@ The door that found them asks by a JSON line and is answered by one. Memory is b
 kills or hangs the process is that file's fault, and takes nothing else down.
 """
 
+import errno
 import hashlib
 import json
 import mmap
 import os
 import resource
+import stat
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from dicom.errors import CannotUnderstand, Fault, StorageFault
 from dicom.incoming import Incoming, examine
 from node.line_pipe import Gone, LinePipe
-from node.sources.place import Unreadable
+from node.sources.place import Changed, Local, Unreadable, state_of
 
 TIMEOUT_S: Final = 60.0
 SLOWEST_BYTES_PER_S: Final = 20e6
@@ -30,28 +32,6 @@ NICENESS: Final = 5
 UNREADABLE: Final = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A file at the moment when it was looked at: changed since, it is another one."""
-
-    inode: int
-    size_bytes: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, facts: os.stat_result) -> "Seen":
-        """Take it from what the system says of a file."""
-        return cls(facts.st_ino, facts.st_size, facts.st_mtime_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """What a file is, and when it was."""
-
-    incoming: Incoming
-    seen: Seen
-
-
 class Examiner:
     """A child process that looks into files, started when first asked. One thread uses it."""
 
@@ -59,15 +39,24 @@ class Examiner:
         self._child: subprocess.Popen[bytes] | None = None
         self._pipe: LinePipe | None = None
 
-    def examine(self, file: Path, size_bytes: int) -> Examined:
-        """Say what a DICOM file is. Raises CannotUnderstand, StorageFault or Unreadable."""
-        answer = self._ask({"object": str(file)}, size_bytes)
-        return Examined(Incoming(**answer["incoming"]), Seen(**answer["seen"]))
+    def examine(self, file: Local, size_bytes: int) -> Incoming:
+        """Say what a DICOM file is.
 
-    def convert(self, image: Path, sidecar: Path, out: Path, source: str, size_bytes: int) -> None:
+        Raises CannotUnderstand, StorageFault, Unreadable, and Changed where it is another by now.
+        """
+        answer = self._ask({"object": str(file.path)}, size_bytes)
+        _require(answer, file)
+        return Incoming(**answer["incoming"])
+
+    def convert(
+        self, image: Local, sidecar: Local, out: Path, source: str, size_bytes: int
+    ) -> None:
         """Make a Part 10 file of an image and its sidecar. Raises as `examine` does."""
-        asked = {"image": str(image), "sidecar": str(sidecar), "out": str(out), "source": source}
-        self._ask(asked, size_bytes)
+        asked = {
+            "image": str(image.path), "sidecar": str(sidecar.path), "out": str(out),
+            "source": source,
+        }  # fmt: skip
+        _require(self._ask(asked, size_bytes), image, sidecar)
 
     def close(self) -> None:
         """End the child. May be called twice."""
@@ -112,28 +101,54 @@ class Examiner:
         return self._pipe
 
 
-def look_into(file: Path) -> Examined:
-    """Say what a DICOM file is. Raises CannotUnderstand, OSError."""
-    with file.open("rb") as stream:
-        facts = os.fstat(stream.fileno())
-        if not facts.st_size:
+def _require(answer: dict[str, Any], *files: Local) -> None:
+    if answer["seen"] != [file.state for file in files]:
+        raise Changed
+
+
+def _open(file: Path) -> tuple[BinaryIO, str]:
+    """Open a regular file, never by a link, and say in what state it is."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file any more")
+    return os.fdopen(descriptor, "rb"), state_of(facts)
+
+
+def look_into(file: Path) -> tuple[Incoming, str]:
+    """Say what a DICOM file is, and in what state it was. Raises CannotUnderstand, OSError."""
+    stream, state = _open(file)
+    with stream:
+        if not os.fstat(stream.fileno()).st_size:
             raise CannotUnderstand("the file is empty")
         # Not closed here: what is raised below may still hold on to a piece of it.
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    return Examined(examine(memoryview(mapped), lambda: file.open("rb")), Seen.of(facts))
+
+        def reopen() -> BinaryIO:
+            again = os.fdopen(os.dup(stream.fileno()), "rb")
+            again.seek(0)
+            return again
+
+        return examine(memoryview(mapped), reopen), state
 
 
-def convert(image: Path, sidecar: Path, out: Path, source: str) -> None:
-    """Make a Part 10 file of an image and its sidecar. Raises CannotUnderstand, OSError."""
+def convert(image: Path, sidecar: Path, out: Path, source: str) -> tuple[str, str]:
+    """Make a Part 10 file of an image and its sidecar; says in what states they were.
+
+    Raises CannotUnderstand, OSError.
+    """
     from dicom import capture
     from dicom.uid import derive
     from node.sources import picture
     from node.sources import sidecar as sidecars
 
-    with sidecar.open("rb") as stream:
+    stream, state_of_sidecar = _open(sidecar)
+    with stream:
         text = stream.read(sidecars.MOST_BYTES + 1)
     said = sidecars.read(text)
-    with image.open("rb") as stream:
+    stream, state_of_image = _open(image)
+    with stream:
         pixels = stream.read(MOST_IMAGE_BYTES + 1)
     if len(pixels) > MOST_IMAGE_BYTES:
         raise CannotUnderstand(f"the image has more than {MOST_IMAGE_BYTES >> 20} MB")
@@ -159,21 +174,22 @@ def convert(image: Path, sidecar: Path, out: Path, source: str) -> None:
         out.write_bytes(made)
     except OSError as fault:
         raise StorageFault(f"{out} cannot be written: {fault.strerror}") from fault
+    return state_of_image, state_of_sidecar
 
 
 def _answer(asked: dict[str, str]) -> dict[str, Any]:
     try:
         if "object" in asked:
-            found = look_into(Path(asked["object"]))
-            return {"incoming": asdict(found.incoming), "seen": asdict(found.seen)}
-        convert(Path(asked["image"]), Path(asked["sidecar"]), Path(asked["out"]), asked["source"])
+            incoming, state = look_into(Path(asked["object"]))
+            return {"incoming": asdict(incoming), "seen": [state]}
+        image, sidecar, out = (Path(asked[key]) for key in ("image", "sidecar", "out"))
+        return {"seen": convert(image, sidecar, out, asked["source"])}
     except Fault as fault:
         return {"fault": [fault.code, str(fault)]}
     except OSError as fault:
         return {"fault": [UNREADABLE, str(fault.strerror)]}
     except Exception as bug:  # noqa: BLE001  (one strange file shall not stop all others)
         return {"fault": ["cannot-understand", f"cannot be read ({type(bug).__name__})"]}
-    return {}
 
 
 def main() -> None:

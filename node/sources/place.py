@@ -1,5 +1,6 @@
 """What a door asks of the place that it looks through: a folder, or a bucket prefix."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,6 +45,30 @@ class Entry:
     """Whether nobody writes to it any more, as far as one can tell."""
 
 
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A file of this machine with an object's bytes: read only while it is in this state."""
+
+    path: Path
+    state: str
+
+    @classmethod
+    def of(cls, path: Path) -> "Local":
+        """Take a file as it is now."""
+        return cls(path, state_of(path.stat()))
+
+
+def state_of(facts: os.stat_result) -> str:
+    """Say which file it is, and in what state: whoever writes, renames or replaces it changes it.
+
+    The time of change is in it, which no program can set as it can the time of writing.
+    """
+    return (
+        f"{facts.st_dev:x}-{facts.st_ino:x}-{facts.st_size:x}"
+        f"-{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}"
+    )
+
+
 class Changed(Exception):  # noqa: N818  (an event: the next look finds the object as it is then)
     """An object is not any more what it was when it was found, or is gone."""
 
@@ -71,7 +96,7 @@ class Place(Protocol):
     def ahead(self, entries: Sequence[Entry]) -> None:
         """Get ready what will be fetched next."""
 
-    def fetch(self, entry: Entry) -> AbstractContextManager[Path]:
+    def fetch(self, entry: Entry) -> AbstractContextManager[Local]:
         """Give a local file with the object's bytes. Raises Changed."""
 
     def remove(self, entry: Entry) -> None:
@@ -79,6 +104,9 @@ class Place(Protocol):
 
     def put_aside(self, entry: Entry, folder: str, reason: str = "") -> None:
         """Move an object into TAKEN or REJECTED, with a reason beside it. Raises Changed."""
+
+    def unseen(self) -> int:
+        """Count the folders that the last listing could not look into."""
 
     def close(self) -> None:
         """Give back what is held. May be called twice."""

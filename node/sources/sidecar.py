@@ -4,7 +4,9 @@ Its keys are DICOM keywords, and `as`. Nothing is guessed: an unknown key, a dat
 a UID that is none are faults, all told at once and without the values.
 """
 
+import json
 import re
+from collections import Counter
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -151,14 +153,30 @@ def read(text: bytes) -> Sidecar:
     """Read a sidecar. Raises CannotUnderstand with everything that is wrong with it."""
     if len(text) > MOST_BYTES:
         raise CannotUnderstand(f"the sidecar has more than {MOST_BYTES >> 10} KiB")
+    text = text.removeprefix(b"\xef\xbb\xbf")
     try:
-        return Sidecar.model_validate_json(text.removeprefix(b"\xef\xbb\xbf"), strict=True)
+        said = Sidecar.model_validate_json(text, strict=True)
     except ValidationError as fault:
         words = [
             f"{'.'.join(map(str, place)) or 'the whole'} {said}"
             for place, said in explain(fault, Sidecar)
         ]
         raise CannotUnderstand("the sidecar cannot be used: " + "; ".join(words)) from None
+    if twice := _said_twice(text):
+        raise CannotUnderstand(f"the sidecar cannot be used: {twice} is said twice")
+    return said
+
+
+def _said_twice(text: bytes) -> str:
+    """Find a key that stands twice: which of its values counts, readers of JSON do not agree on."""
+    found: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        count = Counter(key for key, _ in pairs)
+        found.extend(key for key in count if count[key] > 1)
+
+    json.loads(text, object_pairs_hook=note)
+    return found[0] if found else ""
 
 
 def json_schema() -> dict[str, Any]:

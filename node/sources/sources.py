@@ -18,9 +18,10 @@ from dicom.entity import Origin
 from dicom.errors import DoesNotMatch, Fault
 from node.services.store import Receiver
 from node.sources.bucket import BucketPlace
-from node.sources.door import Brake, Door, Tally, Tell, Terms
+from node.sources.door import Door
 from node.sources.folder import FolderPlace
 from node.sources.place import Place
+from node.sources.terms import Brake, Tally, Tell, Terms
 from storage.ledger.taken import Taken
 
 LONGEST_WAIT_S: Final = 300.0
@@ -95,8 +96,11 @@ class Watch:
                 is_due = time.monotonic() >= whole_at
                 if keys or is_due:
                     wait_s = self._look(None if is_due else keys, wait_s)
-                if is_due:
-                    whole_at = time.monotonic() + wait_s
+                    next_at = time.monotonic() + wait_s
+                    if is_due:
+                        whole_at = next_at
+                    elif self._trouble:  # a whole look finds what these keys named, and soon
+                        whole_at = min(whole_at, next_at)
                 self._bell.wait(max(0.0, whole_at - time.monotonic()))
                 self._bell.clear()
         finally:
@@ -125,7 +129,7 @@ class Watch:
         finally:
             self._count(self._door.tally)
         self._looked_at = time.time()
-        self._troubled(_unreadable(tally))
+        self._troubled(tally.trouble or _unreadable(tally))
         if tally.taken or tally.rejected:
             log.info(
                 "source", source=self._name, taken=tally.taken, waiting=tally.waiting,
@@ -148,7 +152,7 @@ class Watch:
 def _unreadable(tally: Tally) -> str:
     if not tally.unreadable:
         return ""
-    return f"{tally.unreadable} files may not be read by the node's user; they wait"
+    return f"{tally.unreadable} files or folders may not be read by the node's user; they wait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +186,18 @@ class Sources:
 
 
 def open_sources(
-    settings: Settings, receiver: Receiver, memory: Taken, brake: Brake, tell: Tell
+    settings: Settings,
+    receiver: Receiver,
+    memory: Taken,
+    brake: Brake,
+    tell: Tell,
+    *,
+    machine: str = "",
 ) -> Sources:
-    """Make the doors of the config file; nothing looks yet. Raises ConfigFault, Refused."""
+    """Make the doors of the config file; nothing looks yet. Raises ConfigFault, Refused.
+
+    `machine` tells this node's folders from those of other nodes that share its ledger.
+    """
     classes = frozenset(
         str(one.abstract_syntax) for one in storage_contexts(settings.node.private_sop_classes)
     )
@@ -201,6 +214,7 @@ def open_sources(
             largest_bytes=source.largest_mb << 20,
             classes=classes,
             scratch=scratch,
+            machine=machine if _is_of_this_machine(source) else "",
         )
         place = _place(name, source, scratch)
 
@@ -213,6 +227,10 @@ def open_sources(
 
         watches[name] = Watch(name, source.poll_s, make)
     return Sources(watches)
+
+
+def _is_of_this_machine(source: Source) -> bool:
+    return isinstance(source, FolderSource) or source.url.startswith("file:")
 
 
 def _place(name: str, source: Source, scratch: Path) -> Place:

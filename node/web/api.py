@@ -7,8 +7,10 @@ the permission that the endpoint asks for, and every use is on record with the t
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 import structlog
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,13 +20,15 @@ from config.api import Token
 from dicom.errors import Fault
 from node.moments import utc
 from node.plain import plain
-from node.web.endpoint import PREFIX, Abilities, Endpoint, LinksWanted
+from node.web.endpoint import PREFIX, Abilities, Caller, Endpoint, LinksWanted
 from node.web.openapi import description
 from node.web.problems import problem, problem_of
 from node.web.tokens import Tokens
 
 MOST_BYTES: Final = 1 << 20
 """Of a body: a message about ten thousand keys, say."""
+BODY_S: Final = 30.0
+"""Within which a body must be there."""
 MOST_EVENTS: Final = 1000
 USED: Final = "penumbra.api.used"
 """The type of the event about a use of the API; the token itself is in none."""
@@ -50,17 +54,17 @@ def _guarded(
         found = tokens.identify(request.headers.get("authorization", ""))
         if found is None:
             return _unknown(tokens.failed(address), address)
-        name, token = found
-        if endpoint.may is not None and endpoint.may not in token.may:
-            words = f'[tokens.{name}] lacks may = ["{endpoint.may}"]'
+        caller = Caller(found[0], frozenset(found[1].may))
+        if endpoint.may is not None and endpoint.may not in caller.may:
+            words = f'[tokens.{caller.name}] lacks may = ["{endpoint.may}"]'
             answer = problem(403, "not-authorised", words)
         else:
-            answer = await _answered(endpoint, request, abilities, name)
+            answer = await _answered(endpoint, request, abilities, caller)
         used = {"method": endpoint.method, "path": PREFIX + endpoint.path,
                 "status": answer.status_code}  # fmt: skip
-        log.info("api", token=name, address=address, **used)
+        log.info("api", token=caller.name, address=address, **used)
         if endpoint.is_audited:
-            await anyio.to_thread.run_sync(_record, abilities, name, used)
+            await anyio.to_thread.run_sync(_record, abilities, caller.name, used)
         return answer
 
     return handle
@@ -76,12 +80,12 @@ def _unknown(too_many_s: float, address: str) -> Response:
 
 
 async def _answered(
-    endpoint: Endpoint, request: Request, abilities: Abilities, name: str
+    endpoint: Endpoint, request: Request, abilities: Abilities, caller: Caller
 ) -> Response:
     try:
-        return await endpoint.answer(request, abilities, name)
+        return await endpoint.answer(request, abilities, caller)
     except Exception as fault:
-        if not isinstance(fault, (Fault, HTTPException, ValueError)):
+        if not isinstance(fault, (Fault, HTTPException, ValidationError)):
             log.error("api failed", path=endpoint.path, exc_info=fault)
         return problem_of(fault)
 
@@ -94,22 +98,26 @@ def _record(abilities: Abilities, name: str, used: Mapping[str, object]) -> None
 
 
 async def _body(request: Request) -> bytes:
-    """Read a body, and never more of it than is allowed."""
+    """Read a body, and never more of it than is allowed, nor for longer."""
     whole = bytearray()
-    async for chunk in request.stream():
-        whole += chunk
-        if len(whole) > MOST_BYTES:
-            raise HTTPException(413, f"the body has more than {MOST_BYTES >> 20} MiB")
+    try:
+        with anyio.fail_after(BODY_S):
+            async for chunk in request.stream():
+                whole += chunk
+                if len(whole) > MOST_BYTES:
+                    raise HTTPException(413, f"the body has more than {MOST_BYTES >> 20} MiB")
+    except TimeoutError:
+        raise HTTPException(408, f"the body was not there within {BODY_S:g} s") from None
     return bytes(whole)
 
 
-async def _status(_request: Request, abilities: Abilities, _name: str) -> Response:
+async def _status(_request: Request, abilities: Abilities, _caller: Caller) -> Response:
     return JSONResponse(plain(await anyio.to_thread.run_sync(abilities.status)))
 
 
-async def _links(request: Request, abilities: Abilities, name: str) -> Response:
+async def _links(request: Request, abilities: Abilities, caller: Caller) -> Response:
     wanted = LinksWanted.model_validate_json(await _body(request))
-    made = await anyio.to_thread.run_sync(abilities.links, wanted, f"token {name}")
+    made = await anyio.to_thread.run_sync(abilities.links, wanted, caller)
     links = [
         {
             "sop_instance_uid": one.sop_instance_uid,
@@ -121,13 +129,13 @@ async def _links(request: Request, abilities: Abilities, name: str) -> Response:
     return JSONResponse({"links": links}, headers={"Cache-Control": "no-store"})
 
 
-async def _notice(request: Request, abilities: Abilities, _name: str) -> Response:
+async def _notice(request: Request, abilities: Abilities, _caller: Caller) -> Response:
     body = await _body(request)
     count = await anyio.to_thread.run_sync(abilities.notice, request.path_params["name"], body)
     return JSONResponse({"keys": count}, 202)
 
 
-async def _events(request: Request, abilities: Abilities, _name: str) -> Response:
+async def _events(request: Request, abilities: Abilities, _caller: Caller) -> Response:
     after, limit = _whole(request, "after", 0), _whole(request, "limit", 100)
     read = await anyio.to_thread.run_sync(abilities.events, after, min(limit, MOST_EVENTS))
     return JSONResponse(plain({"events": read}))
@@ -140,7 +148,7 @@ def _whole(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-async def _openapi(_request: Request, _abilities: Abilities, _name: str) -> Response:
+async def _openapi(_request: Request, _abilities: Abilities, _caller: Caller) -> Response:
     return JSONResponse(description(ENDPOINTS))
 
 

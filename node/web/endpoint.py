@@ -31,8 +31,7 @@ class Abilities:
     """What the API can do, given by whoever knows the parts; each may block and raise a Fault."""
 
     status: Callable[[], Mapping[str, object]]
-    links: Callable[[LinksWanted, str], Sequence[Link]]
-    """With the name of whoever asks."""
+    links: Callable[[LinksWanted, "Caller"], Sequence[Link]]
     notice: Callable[[str, bytes], int]
     """Take a store's message for a source; returns how many keys of it are looked at."""
     events: Callable[[int, int], Sequence[Mapping[str, object]]]
@@ -40,7 +39,15 @@ class Abilities:
     """Put a use on record: token name and plain facts."""
 
 
-Answer = Callable[[Request, Abilities, str], Awaitable[Response]]
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose token it is, and what it may."""
+
+    name: str
+    may: frozenset[ApiPermission]
+
+
+Answer = Callable[[Request, Abilities, Caller], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)

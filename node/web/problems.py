@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from dicom.errors import DeliveryFault, DoesNotMatch, Fault
+from dicom.errors import DeliveryFault, DoesNotMatch, Fault, ServiceFault
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,7 +30,8 @@ def problem_of(fault: Exception) -> Response:
     if isinstance(fault, DeliveryFault):
         return problem(503 if fault.retry else 502, fault.code, str(fault))
     if isinstance(fault, Fault):
-        return problem(503 if fault.retry else 400, fault.code, str(fault))
+        status = 400 if isinstance(fault, ServiceFault) else 500
+        return problem(503 if fault.retry else status, fault.code, str(fault))
     words = f"the node failed at this ({type(fault).__name__}); see its log"
     return problem(500, "bug", words)
 

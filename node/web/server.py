@@ -1,22 +1,30 @@
 """Run a web app in a thread of this process, on a TCP port or on a unix socket."""
 
+import asyncio
 import socket
-import ssl
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dicom.errors import ConfigFault, StorageFault
+from node.tls import Credentials
 from node.unix_socket import short_name
+from node.web.https import context_of
 
 OWNER_ONLY: Final = 0o600
 _BACKLOG: Final = 128
 _GRACE_S: Final = 1
 """How long requests in flight may take once the server is asked to stop."""
 _START_S: Final = 10.0
+HEADERS_S: Final = 10.0
+"""Within which a connection to a port must have asked something, and taken its answer."""
+MOST_CONNECTIONS: Final = 200
+"""To a port. More would take the files that the node needs to receive objects."""
 
 
 class Server:
@@ -27,27 +35,28 @@ class Server:
         app: Starlette,
         listening: socket.socket,
         path: Path | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Credentials | None = None,
     ) -> None:
         self._app = app
+        self._tls = tls
         self._socket = listening
         self._path = path
         self._started = threading.Event()
         config = uvicorn.Config(
-            app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None,
-            access_log=False, server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_S,
+            app, loop="asyncio", http="h11" if path else _Impatient, ws="none",
+            lifespan="off", log_config=None, access_log=False, server_header=False,
+            proxy_headers=False, timeout_graceful_shutdown=_GRACE_S,
         )  # fmt: skip
         config.load()
-        config.ssl = tls  # as its own loading would leave it, from files that we have checked
+        config.ssl = (
+            context_of(tls) if tls else None
+        )  # as its own loading would leave it, from files that we have checked
         self._server = _Told(config, self._started)
         name = "control" if path else "http"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @classmethod
-    def on_port(
-        cls, app: Starlette, host: str, port: int, tls: ssl.SSLContext | None = None
-    ) -> Self:
+    def on_port(cls, app: Starlette, host: str, port: int, tls: Credentials | None = None) -> Self:
         """Bind a TCP port, 0 for a free one; HTTPS alone with `tls`.
 
         Raises ConfigFault when it cannot be had.
@@ -93,6 +102,8 @@ class Server:
     def start(self) -> None:
         """Serve in a thread; returns when requests are answered."""
         self._thread.start()
+        if self._tls:
+            self._tls.start()
         if not self._started.wait(_START_S):
             raise StorageFault("the web server did not start")
 
@@ -100,6 +111,8 @@ class Server:
         """Answer what is in flight, then end. May be called twice, and before start."""
         self._app.state.stopping = True  # long polls end by it
         self._server.should_exit = True
+        if self._tls:
+            self._tls.stop()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
@@ -111,6 +124,52 @@ class Server:
         self._server.run(sockets=[self._socket])
 
 
+class _Impatient(H11Protocol):
+    """A connection from anywhere: uvicorn alone would wait for ever for one that says nothing."""
+
+    late: asyncio.TimerHandle | None = None
+    """What ends it, unless it asks something before."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begin to wait; where too many wait, the one that has waited longest goes."""
+        super().connection_made(transport)
+        self._mind()
+        if len(self.connections) > MOST_CONNECTIONS:
+            waiting = {
+                one: one.late.when()
+                for one in self.connections
+                if isinstance(one, _Impatient) and one.late
+            }
+            min(waiting, key=lambda one: waiting[one]).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes, a byte of a header even: that alone wins no time."""
+        super().data_received(data)
+        self._mind()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._mind()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        self._forget()
+
+    def _mind(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget()
+        elif self.late is None:
+            # Not close(), which waits until the peer has read everything.
+            self.late = self.loop.call_later(HEADERS_S, self.transport.abort)
+
+    def _forget(self) -> None:
+        if self.late is not None:
+            self.late.cancel()
+            self.late = None
+
+
 class _Told(uvicorn.Server):
     """Says when it is up."""
 
@@ -120,6 +179,11 @@ class _Told(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell whoever waits for the start."""
+        if self.config.ssl is not None:
+            # uvicorn has no setting for it, and asyncio waits a minute for a handshake.
+            loop = asyncio.get_running_loop()
+            patient = partial(loop.create_server, ssl_handshake_timeout=HEADERS_S)
+            loop.create_server = patient  # type: ignore[method-assign]  # of this thread alone
         await super().startup(sockets)
         self._up.set()
 

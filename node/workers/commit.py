@@ -57,7 +57,10 @@ def commit(job: Job, workshop: Workshop) -> Done:
         if transaction is not None:
             room.close(transaction.transaction_uid)
         return _done(job)
-    if transaction is None:
+    if transaction is None or not (transaction.is_taken or transaction.answered_at):
+        # Where a worker died over it, nobody knows whether it was sent: to ask twice is no harm.
+        if transaction is not None:
+            room.close(transaction.transaction_uid)
         transaction = _ask(job, workshop, destination, wanted)
     return _outcome(job, workshop, destination, transaction)
 
@@ -85,6 +88,7 @@ def _ask(
             handlers=commitment_wire.reporting(on_report),
         ) as association:
             commitment_wire.ask(association, request, destination.timeout_s)
+            room.taken(name, workshop.ledger.database.now())
             _wait(workshop, job, answered, partial(getattr, association, "is_established"))
     except NothingAccepted as fault:
         room.close(name)

@@ -14,6 +14,7 @@ from node.workers.workshop import Done, Workshop
 from routing.job import Job
 from storage.destinations.base import Outgoing, Receipt
 from storage.ledger.events import NewEvent
+from storage.ledger.proven import Proven
 
 FLUSH_S = 0.5
 """Receipts are written at least so often, so that a crash repeats little."""
@@ -49,7 +50,7 @@ class _Delivery:
     refused: list[Fault] = field(default_factory=list)
     """Objects that may not leave; the others go on."""
     proven: list[tuple[Instance, Receipt]] = field(default_factory=list)
-    flushed_at: float = 0.0
+    flushed_at: float = field(default_factory=time.monotonic)
     count: int = 0
 
     def outgoing(self, owed: list[Instance]) -> Iterator[Outgoing]:
@@ -69,31 +70,43 @@ class _Delivery:
             )
 
     def pay(self, receipts: Iterator[Receipt]) -> None:
-        """Write receipts as they come, in batches; those before a fault stand."""
-        try:
-            for receipt in receipts:
-                instance, left = self.sources.pop(receipt.source_digest)
-                self.proven.append((instance, replace(receipt, **asdict(left))))
-                if time.monotonic() - self.flushed_at > FLUSH_S:
-                    self._flush()
-        finally:
-            self._flush()
+        """Write receipts as they come, in batches; the last are left to the job's end."""
+        for receipt in receipts:
+            if time.monotonic() - self.flushed_at > FLUSH_S:
+                self.flush()
+            instance, left = self.sources.pop(receipt.source_digest)
+            self.proven.append((instance, replace(receipt, **asdict(left))))
+            self.count += 1
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is to be told, and the receipts so far."""
         self.flushed_at = time.monotonic()
         ledger = self.workshop.ledger
         if told := self.treatment.note():
             ledger.outbox.record(told, time.time())
-        if self.proven:
+        if paid := self.unwritten():
             ledger.receipts.add(
-                self.job.id,
-                self.treatment.applied,
-                self.proven,
-                attempt=self.job.attempts,
-                rule=self.job.spec.rule,
+                paid.job, paid.profile, paid.objects, attempt=paid.attempt, rule=paid.rule
             )
-            self.count += len(self.proven)
-            self.proven = []
+
+    def unwritten(self) -> Proven | None:
+        """Give the receipts that are not written yet, once; None without any."""
+        proven, self.proven = self.proven, []
+        if not proven:
+            return None
+        job, applied = self.job, self.treatment.applied
+        return Proven(job.id, applied, proven, attempt=job.attempts, rule=job.spec.rule)
+
+    def require_all(self) -> None:
+        """Raise the first fault of an object that may not leave, or Released."""
+        spec = self.job.spec
+        if self.refused:
+            first = self.refused[0]
+            whole = len(self.refused) + self.count
+            words = f"{len(self.refused)} of {whole} objects may not leave: {first}"
+            raise type(first)(words)
+        applied = self.treatment.applied
+        self.workshop.ledger.holdings.require_owed(spec.series, spec.target, applied)
 
 
 def forward(job: Job, workshop: Workshop) -> Done:
@@ -113,13 +126,13 @@ def forward(job: Job, workshop: Workshop) -> Done:
     if not owed:
         workshop.ledger.holdings.require_owed(job.spec.series, job.spec.target, applied)
         return Done("nothing new to deliver", follow_up=after, is_answer=False)
-    with workshop.kept.lend(job.spec.target) as destination:
-        delivery.pay(destination.send(delivery.outgoing(owed)))
-    if delivery.refused:
-        first = delivery.refused[0]
-        words = f"{len(delivery.refused)} of {len(owed)} objects may not leave: {first}"
-        raise type(first)(words)
-    workshop.ledger.holdings.require_owed(job.spec.series, job.spec.target, applied)
+    try:
+        with workshop.kept.lend(job.spec.target) as destination:
+            delivery.pay(destination.send(delivery.outgoing(owed)))
+        delivery.require_all()
+    except BaseException:  # what was delivered before stands
+        delivery.flush()
+        raise
     facts = {
         "study": job.spec.series.study_instance_uid,
         "destination": job.spec.target,
@@ -128,4 +141,9 @@ def forward(job: Job, workshop: Workshop) -> Done:
         "profile": job.spec.profile,
     }
     told = NewEvent("penumbra.series.delivered", job.spec.series.series_instance_uid, facts)
-    return Done(f"{delivery.count} delivered", [told], after)
+    return Done(
+        f"{delivery.count} delivered",
+        [*delivery.treatment.note(), told],
+        after,
+        paid=delivery.unwritten(),
+    )

@@ -15,9 +15,12 @@ from node.workers.workshop import Done, Later, Stopping, Workshop
 from routing.breaker import blames_target
 from routing.job import Job, Kind
 from routing.retry import Policy, tries_again, wait_s
+from storage.ledger.database import Away
 
 IDLE_WAIT_S = 1.0
 """How long an idle worker sleeps when no doorbell wakes it."""
+AWAY_WAIT_S = 0.5
+"""How long a worker that has an outcome to note waits for a ledger that is away."""
 
 Handler = Callable[[Job, Workshop], Done]
 
@@ -36,6 +39,9 @@ class Loop:
         self._policy = policy
         self._timetable = Timetable(workshop.settings)
         self._bell = threading.Event()
+        self._is_busy = False
+        self._unsure_since: float | None = None
+        """Since when this worker may have a job of which it knows nothing: a claim broke off."""
 
     def ring(self) -> None:
         """Tell the worker that there may be work."""
@@ -73,8 +79,8 @@ class Loop:
         ledger, lease_s = self._workshop.ledger, self._workshop.settings.jobs.lease_s
         self._workshop.kept.rest()
         now = ledger.database.now()
-        terms = self._timetable.terms(now)
-        job = ledger.jobs.claim(self._owner, self._handlers.keys(), now, lease_s, terms)
+        job = self._claimed(now, lease_s)
+        self._is_busy = job is not None
         if job is None:
             return False
         self._workshop.lost.clear()
@@ -83,6 +89,19 @@ class Loop:
         self._workshop.reader.let_go()
         return True
 
+    def _claimed(self, now: float, lease_s: float) -> Job | None:
+        jobs, terms = self._workshop.ledger.jobs, self._timetable.terms(now)
+        if self._unsure_since is not None:
+            jobs.give_back(self._owner, self._unsure_since, now)
+            self._unsure_since = None
+        try:
+            return jobs.claim(
+                self._owner, self._handlers.keys(), now, lease_s, terms, is_busy=self._is_busy
+            )
+        except Fault:
+            self._unsure_since = now
+            raise
+
     def _do(self, job: Job) -> None:
         begun = time.monotonic()
         jobs, database = self._workshop.ledger.jobs, self._workshop.ledger.database
@@ -90,28 +109,25 @@ class Loop:
         try:
             done = self._handlers[job.spec.kind](job, self._workshop)
         except Stopping:
-            outcome = _if(jobs.release(job, database.now()), "released")
+            outcome = _if(self._noted(lambda: jobs.release(job, database.now())), "released")
         except Later as later:
-            words, now = str(later), database.now()
-            kept = jobs.release(job, now, not_before=now + later.wait_s, words=words)
+            words, not_before = str(later), database.now() + later.wait_s
+            kept = self._noted(
+                lambda: jobs.release(job, database.now(), not_before=not_before, words=words)
+            )
             outcome = _if(kept, "waits")
+        except Away as away:  # the ledger's trouble, and not the job's
+            fault, words = away.code, str(away)
+            outcome = _if(self._noted(lambda: jobs.release(job, database.now())), "released")
         except Fault as known:
             fault, words = known.code, str(known)
             outcome = self._failed(job, known)
         except Exception as bug:  # noqa: BLE001  (not a Fault is a bug: the worker lives on)
             fault, words = "bug", _place(bug)
-            outcome = _if(jobs.hold(job, fault, words, database.now()), "held")
+            outcome = self._held(job, fault, words)
         else:
             words = done.words
-            kept = jobs.finish(
-                job,
-                database.now(),
-                done.events,
-                done.words,
-                done.follow_up,
-                is_answer=done.is_answer,
-            )
-            outcome = _if(kept, "done")
+            outcome = self._finished(job, done)
         log.log(
             20 if outcome in {"done", "released", "waits"} else 30,
             "job",
@@ -127,6 +143,38 @@ class Loop:
             seconds=round(time.monotonic() - begun, 3),
         )
 
+    def _noted(self, note: Callable[[], bool]) -> bool:
+        """Note how a job ended, as soon as the ledger can: what was done need not be done twice.
+
+        Raises the ledger's fault where that will not pass, or the worker shall end.
+        """
+        while True:
+            try:
+                return note()
+            except Away as fault:
+                log.warning("ledger away, an outcome waits", words=str(fault))
+                if self._workshop.stopping.wait(AWAY_WAIT_S):
+                    raise
+
+    def _finished(self, job: Job, done: Done) -> str:
+        jobs, now = self._workshop.ledger.jobs, self._workshop.ledger.database.now
+        kept = self._noted(
+            lambda: jobs.finish(
+                job,
+                now(),
+                done.events,
+                done.words,
+                done.follow_up,
+                is_answer=done.is_answer,
+                paid=done.paid,
+            )
+        )
+        return _if(kept, "done")
+
+    def _held(self, job: Job, code: str, words: str) -> str:
+        jobs, now = self._workshop.ledger.jobs, self._workshop.ledger.database.now
+        return _if(self._noted(lambda: jobs.hold(job, code, words, now())), "held")
+
     def _failed(self, job: Job, fault: Fault) -> str:
         """Note a failure: the target's, which costs no attempt, or the job's own."""
         settings, target = self._workshop.settings, job.spec.target
@@ -136,13 +184,15 @@ class Loop:
         if blames:
             said = ask(settings, target)
             if said is not None and blames_target(said):
-                return _if(jobs.put_back(job, fault, database.now(), chance), "put back")
+                kept = self._noted(lambda: jobs.put_back(job, fault, database.now(), chance))
+                return _if(kept, "put back")
         now = database.now()
         failing_s = now - (now if job.failing_since is None else job.failing_since)
         if not tries_again(self._policy, fault, job.attempts, failing_s):
-            return _if(jobs.hold(job, fault.code, str(fault), now), "held")
+            return self._held(job, fault.code, str(fault))
         wait = wait_s(self._policy, job.attempts, chance)
-        kept = jobs.postpone(job, fault, now, wait, chance=chance if blames else None)
+        blame = chance if blames else None
+        kept = self._noted(lambda: jobs.postpone(job, fault, database.now(), wait, chance=blame))
         return _if(kept, "postponed")
 
 

@@ -24,7 +24,7 @@ def report(job: Job, workshop: Workshop) -> Done:
     room, peer = workshop.ledger.commitments, job.spec.target
     asked = room.get(int(job.spec.digest))
     if asked is None or asked.state is State.REPORTED:
-        return Done("reported before")
+        return Done("reported before, or too old to tell")
     with calling(
         workshop.settings,
         peer,

@@ -7,8 +7,9 @@ what left must have its account. It sends nothing.
 
 import importlib.metadata
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -33,6 +34,8 @@ TOGETHER_BYTES: Final = 64 << 20
 """as many as take so much memory where the spool is encrypted (one alone may be larger),"""
 TOGETHER_S: Final = 0.5
 """and as many as are ready by then, so that objects that take long do not wait for each other."""
+CHECKED_AHEAD: Final = 2
+"""So many objects are read and hashed before it is their turn."""
 _VERSION: Final = importlib.metadata.version("penumbra-node")
 
 Ready = tuple[Instance, Outgoing | DeidFault]
@@ -95,8 +98,8 @@ class _AsItIs:
 
     def ready(self, instances: Sequence[Instance]) -> Iterator[Ready]:
         holds = policy_of(self.workshop.settings, self.job.spec.rule) == "hold"
-        for instance in instances:
-            view = _view(self.workshop, instance)
+        for instance in _checked(self.workshop, instances):
+            view = self.workshop.reader.view(instance.location)
             try:
                 findings_of(view, "hold" if holds else "off")
             except DeidFault as fault:
@@ -113,7 +116,7 @@ class _AsItIs:
                     instance.arrival.transfer_syntax_uid,
                     (view,),
                     instance.digest,
-                    known_digest=instance.digest,  # _view compared it with the bytes
+                    known_digest=instance.digest,  # _checked compared it with the bytes
                 ),
             )
 
@@ -166,24 +169,23 @@ class _Deidentifying:
         """De-identify some objects at a time; those before a fault of the disk still leave."""
         some: list[_Treated] = []
         size_bytes, begun = 0, time.monotonic()
-        for instance in instances:
-            self.workshop.check_stop()
-            is_over = size_bytes + instance.location.length > TOGETHER_BYTES
-            if len(some) == TOGETHER or is_over or time.monotonic() - begun > TOGETHER_S:
-                yield some
-                some, size_bytes, begun = [], 0, time.monotonic()
-            try:
+        try:
+            for instance in _checked(self.workshop, instances):
+                is_over = size_bytes + instance.location.length > TOGETHER_BYTES
+                if len(some) == TOGETHER or is_over or time.monotonic() - begun > TOGETHER_S:
+                    yield some
+                    some, size_bytes, begun = [], 0, time.monotonic()
                 some.append(self._treated(instance))
-            except Fault:
-                yield some
-                raise
-            size_bytes += instance.location.length
+                size_bytes += instance.location.length
+        except Fault:
+            yield some
+            raise
         yield some
 
     def _treated(self, instance: Instance) -> _Treated:
         """De-identify one object. Raises a StorageFault of the spool."""
         found: tuple[Finding, ...] = ()
-        original = _view(self.workshop, instance)
+        original = self.workshop.reader.view(instance.location)
         try:
             found = findings_of(original, policy_of(self.workshop.settings, self.job.spec.rule))
             return _Treated(instance, original, deidentify(original, self.profile), found)
@@ -273,8 +275,8 @@ class _Reidentifying:
         project = self.workshop.settings.profiles[self.profile.name].project
         asker = this_job(self.job.id, self.job.spec.rule)
         holds = policy_of(self.workshop.settings, self.job.spec.rule) == "hold"
-        for instance in instances:
-            view = _view(self.workshop, instance)
+        for instance in _checked(self.workshop, instances):
+            view = self.workshop.reader.view(instance.location)
             try:
                 findings_of(view, "hold" if holds else "off")
                 back = self.workshop.vault().reidentify(project, view, asker)
@@ -287,9 +289,28 @@ class _Reidentifying:
         return ()
 
 
-def _view(workshop: Workshop, instance: Instance) -> memoryview:
-    workshop.reader.verify(instance)
-    return workshop.reader.view(instance.location)
+def _checked(workshop: Workshop, instances: Iterable[Instance]) -> Iterator[Instance]:
+    """Give objects whose bytes are those that came; the next ones are being read meanwhile.
+
+    Reading and hashing hold no lock of the interpreter, so a thread of their own costs no time
+    here. Raises a StorageFault of the spool at the turn of the object that it is about, and
+    Stopping.
+    """
+    with ThreadPoolExecutor(1, "checking") as ahead:
+        under_way: deque[tuple[Instance, Future[None]]] = deque()
+
+        def first() -> Instance:
+            workshop.check_stop()
+            instance, check = under_way.popleft()
+            check.result()
+            return instance
+
+        for instance in instances:
+            under_way.append((instance, ahead.submit(workshop.reader.verify, instance)))
+            if len(under_way) > CHECKED_AHEAD:
+                yield first()
+        while under_way:
+            yield first()
 
 
 def outgoing(made: Deidentified | Reidentified, source_digest: str) -> Outgoing:

@@ -17,6 +17,7 @@ from routing.job import NewJob
 from storage.destinations.base import Destination
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
+from storage.ledger.proven import Proven
 from storage.spool.reader import SpoolReader
 
 
@@ -40,6 +41,8 @@ class Done:
     events: Sequence[NewEvent] = ()
     follow_up: Sequence[NewJob] = ()
     """What is owed from now on, written together with the end."""
+    paid: Proven | None = None
+    """The receipts that are not written yet."""
     is_answer: bool = True
     """Whether its target took part: then it is there, whatever was thought of it."""
 

@@ -12,14 +12,14 @@ from config.model import Peer
 from config.shapes import ClientTls
 from dicom import scu
 from dicom.entity import SeriesKey
-from dicom.errors import Refused
+from dicom.errors import Busy, Refused, Unreachable
 from dicom.store_answer import describe
 from dicom.store_scu import RemoteAe, StoreScu, encoded_dataset
 from dicom.transcode import name as syntax_name
 from dicom.transcode import substitutes, transcode
 from dicom.uid import STUDY_ROOT_FIND
 from storage.destinations.base import Delivered, Outgoing, Proof, Receipt
-from storage.destinations.lanes import Lanes
+from storage.destinations.lanes import Lanes, NotConnected
 
 
 @dataclass(slots=True)
@@ -31,10 +31,13 @@ class _Association:
     scu: StoreScu
 
     def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Send one object; raises what StoreScu.store does."""
+        """Send one object; raises what StoreScu.store does, or NotConnected."""
         own = outgoing.transfer_syntax_uid
         others = substitutes(own) if self.settings.transcode == "lossless" else ()
-        syntax = self.scu.choose(outgoing.sop_class_uid, (own, *others))
+        try:
+            syntax = self.scu.choose(outgoing.sop_class_uid, (own, *others))
+        except (Busy, Unreachable, scu.Rejected) as fault:
+            raise NotConnected(fault) from fault
         sent = outgoing if syntax == own else _transcoded(outgoing, syntax)
         code = self.scu.store(
             sent.chunks,

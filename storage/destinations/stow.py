@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from config.destinations import StowDestination
 from dicom.entity import SeriesKey
-from dicom.errors import Busy, DeliveryFault, Refused, Unreachable
+from dicom.errors import Busy, Refused
 from dicom.store_answer import Meaning
 from storage.destinations.base import Delivered, Outgoing, Proof, Receipt, compared
 from storage.destinations.stow_answer import (
@@ -25,7 +25,8 @@ from storage.destinations.web import Answer, ReadSecret, Web
 
 _JSON: Final = "application/dicom+json"
 _AS_IT_IS: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-_PAGE: Final = 1000
+_PAGE: Final = 200
+"""Azure Health Data Services take no larger one: they answer 400."""
 _ANSWERED: Final = frozenset({200, 202, 409})
 """What a server answers that looked at each object (PS3.18 Table 10.5.3-1)."""
 _ABOUT_THE_BODY: Final = frozenset({400, 406, 413, 415, 422})
@@ -81,24 +82,26 @@ class Stow:
 
     def _batches(self, objects: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
         """Gather objects to requests; those before a fault of whoever makes them still go."""
-        batch: list[Outgoing] = []
+        batch: dict[str, Outgoing] = {}
         size_bytes, most_bytes = 0, self._settings.batch_mb << 20
         try:
             for outgoing in objects:
                 is_over = size_bytes + outgoing.size_bytes > most_bytes
-                if batch and (is_over or len(batch) >= self._settings.batch_objects):
-                    yield batch
-                    batch, size_bytes = [], 0
-                batch.append(outgoing)
+                is_full = is_over or len(batch) >= self._settings.batch_objects
+                # An answer tells objects apart by their UID: two of one cannot share a request.
+                if batch and (is_full or outgoing.sop_instance_uid in batch):
+                    yield [*batch.values()]
+                    batch, size_bytes = {}, 0
+                batch[outgoing.sop_instance_uid] = outgoing
                 size_bytes += outgoing.size_bytes
         except GeneratorExit:
             raise
         except BaseException:  # whatever it is, what came before leaves
             if batch:
-                yield batch
+                yield [*batch.values()]
             raise
         if batch:
-            yield batch
+            yield [*batch.values()]
 
     def _delivered(self, batch: Sequence[Outgoing], tally: Tally) -> Iterator[Receipt]:
         answer = self._post(batch)
@@ -115,15 +118,18 @@ class Stow:
                 (each.sop_instance_uid for each in batch),
                 Verdict(Meaning.REFUSED, f"the request was answered {answer.status}"),
             )
+        not_taken: list[Busy | Refused] = []
         for outgoing in batch:
             verdict = self._verdict(outgoing, judged, answer)
             try:
                 receipt = self._receipt(outgoing, verdict, answer.status)
-            except DeliveryFault as fault:
-                tally.note(fault)
+            except (Busy, Refused) as fault:
+                not_taken.append(fault)
                 continue
             tally.took()
             yield receipt
+        for each in not_taken:  # after what was stored: the third may end the delivery
+            tally.note(each)
 
     def _post(self, batch: Sequence[Outgoing]) -> Answer:
         boundary = secrets.token_hex(16)
@@ -140,7 +146,7 @@ class Stow:
         """Say what became of an object, asking for it where the answer leaves that open."""
         verdict = judged.get(outgoing.sop_instance_uid)
         is_conflict = answer.status == 409
-        if verdict is not None and not (is_conflict and verdict.meaning is Meaning.REFUSED):
+        if verdict is not None and not (is_conflict and verdict.is_vague):
             return verdict
         listed = self._listed(_series(outgoing), outgoing.sop_instance_uid)
         if listed:
@@ -160,6 +166,8 @@ class Stow:
         proof = f"STOW-RS {status}" + (f", {verdict.words}" if verdict.words else "")
         if self._settings.read_back:
             read_back = self._digest(_series(outgoing), uid)
+            if not read_back:
+                raise Busy(f"{uid}: the server does not give back yet what it says it stored")
             if read_back != digest:
                 raise Refused(
                     f"{uid}: the server holds other bytes than were sent; where it writes files"
@@ -205,7 +213,10 @@ class Stow:
             if answer.status_code in _NOTHING:
                 return ""
             if answer.status_code != 200:
-                raise Unreachable(f"{self._web.url} answered {answer.status_code} to WADO-RS")
+                raise Refused(
+                    f"{self._web.url} answered {answer.status_code} to WADO-RS: read_back cannot"
+                    " be asked for where objects are not given as they are"
+                )
             boundary = boundary_of(answer.headers.get("Content-Type", ""))
             return first_part_digest(answer.iter_bytes(), boundary)
 

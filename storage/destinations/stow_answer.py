@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from dicom import status
 from dicom.store_answer import Meaning, row
 from storage.destinations.base import Outgoing
 
@@ -21,7 +22,8 @@ _SOP_INSTANCE: Final = "00081155"
 _WARNING_REASON: Final = "00081196"
 _FAILURE_REASON: Final = "00081197"
 _ALREADY_THERE: Final = 0xB00E
-"""What Azure's service gives as the reason for an object that it holds already."""
+"""The failure reason (45070) for an object that it holds already, in the conformance statement of
+Azure Health Data Services."""
 SLICE_BYTES: Final = 1 << 18
 _PART: Final = b"Content-Type: application/dicom\r\n\r\n"
 
@@ -32,6 +34,8 @@ class Verdict:
 
     meaning: Meaning
     words: str
+    is_vague: bool = False
+    """Whether it was not stored for no reason, or for one that may mean anything."""
 
 
 def verdicts(content_type: str, body: bytes) -> dict[str, Verdict]:
@@ -63,12 +67,13 @@ def _stored(item: dict[str, Any]) -> Verdict:
 def _failed(item: dict[str, Any]) -> Verdict:
     code = _number(item, _FAILURE_REASON)
     if code is None:
-        return Verdict(Meaning.REFUSED, "not stored, without a reason")
+        return Verdict(Meaning.REFUSED, "not stored, without a reason", is_vague=True)
     found = row(code)
     if code == _ALREADY_THERE or found.meaning is Meaning.THERE:
         return Verdict(Meaning.THERE, f"already there: 0x{code:04X}")
     meaning = Meaning.BUSY if found.meaning is Meaning.BUSY else Meaning.REFUSED
-    return Verdict(meaning, f"{meaning}: 0x{code:04X} {found.words}")
+    is_vague = code == status.PROCESSING_FAILURE
+    return Verdict(meaning, f"{meaning}: 0x{code:04X} {found.words}", is_vague)
 
 
 def _items(dataset: dict[str, Any], tag: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -72,9 +72,6 @@ def claim(
     terms: Terms,
 ) -> Job | None:
     """Give a worker the job that is due first, of a target that may have one more now."""
-    with database.read() as db:  # an idle worker's look takes no write lock
-        if not any(True for _ in _choices(db, kinds, now, terms)):
-            return None
     with database.write() as db:
         while True:
             head = next(_choices(db, kinds, now, terms), None)
@@ -84,6 +81,12 @@ def claim(
             if opens_at is None or opens_at <= now:
                 return _take(db, head, owner, now, lease_s)
             _put_off(db, head, now, opens_at)
+
+
+def is_there(database: Database, kinds: Collection[Kind], now: float, terms: Terms) -> bool:
+    """Say whether `claim` would give a job; takes no write lock."""
+    with database.read() as db:
+        return any(True for _ in _choices(db, kinds, now, terms))
 
 
 def wake(db: Connection, terms: Terms, now: float) -> None:

@@ -1,11 +1,12 @@
 """Storage commitment that others ask of us: their requests, from the answer to the report."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
 
 from dicom.commitment import FailureReason, Reference, Report, Request
 from dicom.normalized import ResourceLimitation
@@ -15,11 +16,12 @@ from storage.ledger.commitments_schema import requests
 from storage.ledger.database import Database, node_of
 
 MOST_OPEN: Final = 1000
-"""A peer that has so many requests without a report is told to wait,"""
+"""A peer that has so many requests without a verdict is told to wait for their reports,"""
 MOST_NAMED: Final = 1_000_000
 """and so is one whose requests name more Instances than this in all."""
-MOST_KEPT: Final = 1_000_000
-"""Requests that were reported are forgotten, the oldest first, once they name more than this."""
+MOST_TOLD: Final = 10_000
+"""Of those that have their verdict so many are kept, the newest of each peer, and fewer where they
+name more than MOST_NAMED in all."""
 ORPHANED_S: Final = 60.0
 """A request that its own node has not looked at for so long is any node's to judge."""
 
@@ -34,6 +36,9 @@ class State(StrEnum):
     OWED = "owed"
     """Judged, and a job owes the report."""
     REPORTED = "reported"
+
+
+_TOLD: Final = (State.OWED, State.REPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,38 +191,39 @@ class Commitments:
             found = {state: int(count) for state, count in db.execute(query)}
         return {str(state): found.get(state, 0) for state in State}
 
-    def forget(self, before: float) -> int:
-        """Drop requests that were judged long ago, reported or not, and the oldest of too many.
+    def forget(self, judged_before: float) -> None:
+        """Drop requests that were judged long ago, and the oldest where a peer has too many.
 
-        Returns how many.
+        A report that could not be brought to its peer by then is given up.
         """
-        past = requests.c.state.in_([State.JUDGED, State.OWED, State.REPORTED])
+        told = requests.c.state.in_(_TOLD)
+        with self._database.read() as db:
+            surplus = _surplus(db)
         with self._database.write() as db:
-            surplus = and_(requests.c.state == State.REPORTED, requests.c.id <= _last_surplus(db))
-            old = or_(and_(past, requests.c.judged_at < before), surplus)
-            return int(db.execute(delete(requests).where(old)).rowcount)
+            db.execute(delete(requests).where(told, requests.c.judged_at < judged_before))
+            for peer, newest in surplus.items():
+                these = (requests.c.peer == peer, requests.c.id <= newest)
+                db.execute(delete(requests).where(told, *these))
 
 
-def _last_surplus(db: Connection) -> int:
-    """Give the newest reported request that is one too many; 0 where none is."""
-    query = select(requests.c.id, requests.c.instances).where(requests.c.state == State.REPORTED)
-    named = 0
-    for request_id, instances in db.execute(query.order_by(requests.c.id.desc())):
-        named += max(instances, 1)
-        if named > MOST_KEPT:
-            return int(request_id)
-    return 0
+def _surplus(db: Connection) -> dict[str, int]:
+    """Give the peers that have too much on record, each with the newest request to go."""
+    kept = select(requests.c.id, requests.c.peer, requests.c.instances)
+    named: Counter[str] = Counter()
+    found: dict[str, int] = {}
+    for one in db.execute(kept.where(requests.c.state.in_(_TOLD)).order_by(requests.c.id.desc())):
+        named[one.peer] += max(one.instances, MOST_NAMED // MOST_TOLD)
+        if named[one.peer] > MOST_NAMED:
+            found.setdefault(one.peer, one.id)
+    return found
 
 
 def _require_room(db: Connection, peer: str, instances: int) -> None:
-    mine = (requests.c.peer == peer, requests.c.state != State.REPORTED)
-    count, named = db.execute(
-        select(func.count(), func.coalesce(func.sum(requests.c.instances), 0)).where(*mine)
-    ).one()
-    if count >= MOST_OPEN:
-        raise ResourceLimitation(f"{count} requests of this peer have no report yet")
-    if named and named + instances > MOST_NAMED:
-        raise ResourceLimitation(f"requests of this peer for {named} Instances have no report yet")
+    mine = (requests.c.peer == peer, requests.c.state.not_in(_TOLD))
+    total = func.coalesce(func.sum(requests.c.instances), 0)
+    count, named = db.execute(select(func.count(), total).where(*mine)).one()
+    if count >= MOST_OPEN or named + instances > MOST_NAMED:
+        raise ResourceLimitation(f"{count} requests of this peer are still open")
 
 
 def _in(request_id: int, *states: State) -> tuple[ColumnElement[bool], ...]:

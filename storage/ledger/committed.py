@@ -35,6 +35,8 @@ class Transaction:
     transaction_uid: str
     asked_at: float
     answered_at: float | None
+    is_taken: bool = True
+    """Whether the peer is known to have heard it."""
 
 
 class Committed:
@@ -72,7 +74,8 @@ class Committed:
             row = db.execute(query).one_or_none()
         if row is None:
             return None
-        return Transaction(row.transaction_uid, row.asked_at, row.answered_at)
+        is_taken = row.taken_at is not None
+        return Transaction(row.transaction_uid, row.asked_at, row.answered_at, is_taken)
 
     def ask(
         self, transaction_uid: str, job_id: int, peer: str, wanted: Sequence[Wanted], now: float
@@ -94,6 +97,12 @@ class Committed:
                 )
             )
         return Request(transaction_uid, tuple(each.reference for each in wanted))
+
+    def taken(self, transaction_uid: str, now: float) -> None:
+        """Note that the peer has taken a request on."""
+        with self._database.write() as db:
+            this = transactions.c.transaction_uid == transaction_uid
+            db.execute(update(transactions).where(this).values(taken_at=now))
 
     def answer(self, report: Report, peer: str, now: float) -> bool:
         """Note a report, and have its job go on; False where this peer was not asked so.
@@ -131,6 +140,12 @@ class Committed:
         with self._database.write() as db:
             this = transactions.c.transaction_uid == transaction_uid
             db.execute(update(transactions).where(this).values(closed=True))
+
+    def forget(self, asked_before: float) -> None:
+        """Drop requests that no job waits for; their answers stay with the receipts."""
+        past = (transactions.c.closed, transactions.c.asked_at < asked_before)
+        with self._database.write() as db:
+            db.execute(delete(transactions).where(*past))
 
     def failures(self, transaction_uid: str) -> list[tuple[str, int]]:
         """Give the Instances that the answer to a request left uncommitted, with the reasons."""

@@ -37,13 +37,14 @@ def members(db: Connection, key: SeriesKey, settled_to: int) -> Members:
 
 
 def example(db: Connection, key: SeriesKey) -> Instance:
-    """Give a Series' first Instance, of those in the spool if there are any.
+    """Give a Series' first Instance, of those in the spool at hand if there are any.
 
     Rules read their attributes from its head.
     """
     gone = instances.c.released_at.is_not(None)
-    first = select(instances).where(of_series(key)).order_by(gone, instances.c.id).limit(1)
-    return instance_of(db.execute(first).one())
+    elsewhere = instances.c.node != node_of(db)
+    first = select(instances).where(of_series(key)).order_by(gone, elsewhere, instances.c.id)
+    return instance_of(db.execute(first.limit(1)).one())
 
 
 def of_series(key: SeriesKey) -> ColumnElement[bool]:
@@ -111,8 +112,11 @@ def instances_of(db: Connection, study_instance_uid: str) -> int:
 def pending_study(
     db: Connection, study_instance_uid: str, rows: Sequence[Row[Any]]
 ) -> PendingStudy:
-    """Say what judging needs to know of a Study with these Series."""
-    there = sum(row.instances for row in rows)
+    """Say what judging needs to know of a Study with these Series.
+
+    What was announced is held against what came in over all nodes.
+    """
+    there = instances_of(db, study_instance_uid)
     return PendingStudy(
         study_instance_uid,
         sum(row.open for row in rows),

@@ -1,4 +1,4 @@
-"""Open the ledger's database, SQLite or PostgreSQL, and hand out its transactions; home of psycopg.
+"""Open the ledger's database, SQLite or PostgreSQL, and hand out its transactions.
 
 SQLite has a write-ahead log, syncs each commit, and lets one transaction write at a time. On
 PostgreSQL writers take one advisory lock for the same order: whatever a transaction reads before
@@ -6,25 +6,21 @@ it writes still holds when it writes, and events become visible in the order of 
 """
 
 import contextlib
+import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-import psycopg
-from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import (
-    URL,
     Connection,
     Engine,
     MetaData,
     create_engine,
     event,
-    make_url,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -34,33 +30,13 @@ from storage.ledger import schema
 from storage.ledger.migrate import NO_STEPS, Step, migrate
 from storage.spool.identity import identity
 
+if TYPE_CHECKING:  # whoever uses SQLite need not wait until it is loaded
+    import psycopg
+
 FILE_NAME = "ledger.sqlite"
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000")
-_CONNECT: Final[dict[str, Any]] = {
-    "connect_timeout": 5,
-    # A server that a network cut took away is missed after seconds, not after hours.
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-    "application_name": "penumbra",
-}
-_SESSION: Final = (
-    # Compiling the search for the next job takes seconds, running it a millisecond.
-    "jit = off",
-    "lock_timeout = '30s'",
-    # Who was cut off in mid-transaction must not keep the writers' lock.
-    "idle_in_transaction_session_timeout = '60s'",
-    "tcp_keepalives_idle=10",
-    "tcp_keepalives_interval=3",
-    "tcp_keepalives_count=3",
-)
 _CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 CLOCK_EVERY_S: Final = 30.0
-_WRITERS: Final = 0x50454E
-"""With the schema's name, the advisory lock that writers take."""
-_PLAIN_CLASSES: Final = frozenset({"08", "28", "3D", "53", "55", "57"})
-"""SQLSTATE classes whose words are about the server and not about values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +47,12 @@ class Server:
     password: str | None = field(default=None, repr=False)
     schema: str = ""
 
-    def engine(self) -> Engine:
-        """Make the pool of connections; nothing is connected yet."""
-        url: URL = make_url(self.url).set(drivername="postgresql+psycopg")
-        if self.password is not None:
-            url = url.set(password=self.password)
-        return create_engine(
-            url,
-            pool_size=4,
-            max_overflow=12,
-            pool_pre_ping=True,
-            pool_use_lifo=True,
-            connect_args=_CONNECT,
-            hide_parameters=True,
-        )
-
 
 class Away(StorageFault):
     """The database does not answer, or broke off: what was asked is tried again."""
 
     code = "ledger-away"
     retry = True
-
-
-class _WithoutNul(StrDumperUnknown):
-    """PostgreSQL's text holds no NUL; a sender's may."""
-
-    def dump(self, obj: str) -> Any:
-        """Show it as a character that no sender means."""
-        return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 def _preparing(pragmas: Iterable[str]) -> Callable[[Any, object], None]:
@@ -120,28 +73,25 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _preparing_session(space: str) -> Callable[[Any, object], None]:
-    def prepare(connection: Any, _record: object) -> None:
-        connection.adapters.register_dumper(str, _WithoutNul)
-        with connection.cursor() as cursor:
-            for setting in _SESSION:
-                cursor.execute(f"SET {setting}")
-            if space:
-                cursor.execute(f'SET search_path = "{space}"')
-        connection.commit()
+class Turn(Protocol):
+    """Something that one process at a time does, on all machines."""
 
-    return prepare
+    def is_ours(self) -> bool:
+        """Take the turn, or say whether we still have it. Raises Away."""
+
+    def give_up(self) -> None:
+        """Let another have it."""
 
 
-def _taking_turns(space: str) -> Callable[[Connection], None]:
-    # Signed, as PostgreSQL's integers are.
-    key = (_WRITERS, zlib.crc32(space.encode()) - (1 << 31))
+class _OnlyTurn:
+    """On SQLite there is only one who does it."""
 
-    def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("reading", False):
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", key)
+    def is_ours(self) -> bool:
+        """Say that it is ours."""
+        return True
 
-    return begin
+    def give_up(self) -> None:
+        """Nobody else wants it."""
 
 
 class Database:
@@ -217,9 +167,9 @@ class Database:
         node: str = "",
     ) -> Self:
         """Set up connections to PostgreSQL, and bring the tables to this release."""
-        engine = server.engine()
-        event.listen(engine, "connect", _preparing_session(server.schema))
-        event.listen(engine, "begin", _taking_turns(server.schema))
+        from storage.ledger import postgres
+
+        engine = postgres.engine_of(server.url, server.password, server.schema)
 
         def prepare(db: Connection) -> None:
             if server.schema:
@@ -279,21 +229,23 @@ class Database:
             return time.monotonic() + self._ahead_s
 
     @contextmanager
-    def listening(self, channels: Iterable[str]) -> Iterator[psycopg.Connection[Any]]:
+    def listening(self, channels: Iterable[str]) -> Iterator["psycopg.Connection[Any]"]:
         """Give a connection that hears what is told on these channels; on PostgreSQL alone.
 
         Raises Away when the connection cannot be made, or is lost while the block runs.
         """
-        url = self._engine.url.set(drivername="postgresql")
-        try:
-            with psycopg.connect(
-                url.render_as_string(hide_password=False), autocommit=True, **_CONNECT
-            ) as connection:
-                for channel in channels:
-                    connection.execute(f'LISTEN "{channel}"'.encode())
-                yield connection
-        except psycopg.Error as fault:
-            raise self._fault(fault) from fault
+        from storage.ledger import postgres
+
+        with postgres.listening(self._engine, channels, self._fault) as connection:
+            yield connection
+
+    def turn(self, name: str) -> Turn:
+        """Give what only one process at a time may do on all machines; nothing is asked yet."""
+        if not self.is_shared:
+            return _OnlyTurn()
+        from storage.ledger import postgres
+
+        return postgres.SharedTurn(self._engine, name, self._fault)
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -332,21 +284,14 @@ def node_of(db: Connection) -> str:
 
 
 def fault_of(name: str, cause: BaseException | None) -> StorageFault:
-    """Make a fault of a driver's: Away for what may pass by itself. Values stay out of its words.
-
-    PostgreSQL quotes values in some of its messages; of those only the kind and the place stay.
-    """
+    """Make a fault of a driver's: Away for what may pass by itself, without any value."""
     if isinstance(cause, PoolExhausted):
         return Away(f"{name}: every connection is in use")
-    if not isinstance(cause, psycopg.Error):
+    if cause is None or isinstance(cause, sqlite3.Error):
         return StorageFault(f"{name}: {cause}")
-    state = cause.sqlstate or ""
-    if not state:
-        words = " ".join(str(cause).split())
-    elif state[:2] in _PLAIN_CLASSES:
-        words = cause.diag.message_primary or state
-    else:
-        place = cause.diag.constraint_name or cause.diag.table_name or ""
-        words = f"{type(cause).__name__} {state} {place}".rstrip()
-    passing = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
-    return (Away if passing else StorageFault)(f"{name}: {words}")
+    from storage.ledger import postgres
+
+    words, is_passing = postgres.said(cause)
+    if words.startswith("connection failed"):
+        words += f"; the server is named by [{name}] in the config file"
+    return (Away if is_passing else StorageFault)(f"{name}: {words}")

@@ -53,6 +53,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._turn = database.turn("outbox")
         self._news = threading.Event()
 
     def notify(self) -> None:
@@ -70,7 +71,13 @@ class Outbox:
         return self._select(events.c.id > event_id, limit)
 
     def unpublished(self, limit: int) -> list[Event]:
-        """Give events that no broker has acknowledged, oldest first."""
+        """Give events that no broker has acknowledged, oldest first.
+
+        Of several nodes that share a ledger one publishes for all, as long as it lives; the others
+        are given none.
+        """
+        if not self._turn.is_ours():
+            return []
         return self._select(events.c.published.is_(False), limit)
 
     def _select(self, condition: ColumnElement[bool], limit: int) -> list[Event]:
@@ -88,6 +95,10 @@ class Outbox:
         with self._database.write() as db:
             record(db, happened, now)
         self.notify()
+
+    def rest(self) -> None:
+        """Let another node publish; who asks for more may get the turn again."""
+        self._turn.give_up()
 
     def last_id(self) -> int:
         """Give the newest event's id; 0 when nothing has happened."""

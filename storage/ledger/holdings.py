@@ -186,10 +186,12 @@ class Holdings:
             _require(db, and_(_gone(key), ~paid))
 
     def totals(self) -> dict[str, int]:
-        """Count what left the spool and was not sent again, and the Series that are pinned."""
+        """Count what left this spool and was not sent again, and the Series that are pinned."""
         query = select(func.count(), func.coalesce(func.sum(instances.c.length), 0))
         with self._database.read() as db:
-            count, size_bytes = db.execute(query.where(instances.c.released_at.is_not(None))).one()
+            mine = instances.c.node == self._database.node
+            gone = instances.c.released_at.is_not(None)
+            count, size_bytes = db.execute(query.where(mine, gone)).one()
             pinned = db.scalar(select(func.count()).select_from(series).where(pins.pinned_series()))
         return {
             "released_instances": count,

@@ -12,7 +12,7 @@ from dicom.errors import Fault
 from routing import terms as routing_terms
 from routing.job import CLOSED_WINDOW, TARGETLESS, Job, Kind, Move, NewJob, State, sources, target
 from routing.terms import Terms
-from storage.ledger import breakers, claims, events
+from storage.ledger import breakers, claims, events, proven
 from storage.ledger.bytes_at import holders
 from storage.ledger.database import Database, node_of
 from storage.ledger.job_rows import claimed, job_of, new_row, told
@@ -55,12 +55,18 @@ class Jobs:
         now: float,
         lease_s: float,
         terms: Terms = routing_terms.NONE,
+        *,
+        is_busy: bool = False,
     ) -> Job | None:
         """Take the first job of these kinds that is due and may be given out; None without one.
 
         More priority goes first, then what has waited longest. Not given out is what another of
         its lane runs beside, and what a paused or dead target is owed, or what `terms` rules out.
+        `is_busy`: there was one just before, so that there is mostly another; who is idle looks
+        without holding up whoever writes.
         """
+        if not is_busy and not claims.is_there(self._database, kinds, now, terms):
+            return None
         return claims.claim(self._database, owner, kinds, now, lease_s, terms=terms)
 
     def renew(self, job: Job, now: float, lease_s: float) -> bool:
@@ -78,13 +84,17 @@ class Jobs:
         follow_up: Sequence[NewJob] = (),
         *,
         is_answer: bool = True,
+        paid: proven.Proven | None = None,
     ) -> bool:
         """Note that a job is done, and what is owed now that it is.
 
         Both or neither; False, and no follow-up, when the worker's lease had run out.
-        `is_answer`: whether the target took part, and so is there.
+        `is_answer`: whether the target took part, and so is there. `paid` is written in any case:
+        what was delivered is delivered, whoever has the job now.
         """
         with self._database.write() as db:
+            if paid is not None:
+                proven.record(db, paid)
             if not _end(db, job, Move.FINISH, now, fault="", words=words):
                 return False
             if is_answer and job.spec.kind not in TARGETLESS:
@@ -139,6 +149,19 @@ class Jobs:
         values = {"not_before": at, "attempts": job.attempts - 1, "fault": "", "words": words}
         with self._database.write() as db:
             return _end(db, job, Move.RELEASE, now, **values)
+
+    def give_back(self, owner: str, since: float, now: float) -> int:
+        """Put back what a worker has without knowing it: a claim whose answer was lost.
+
+        It was made no earlier than `since`. It costs neither an attempt nor a loss. Returns the
+        number of jobs.
+        """
+        state = jobs.c.state == State.RUNNING
+        mine = (state, jobs.c.owner == owner, jobs.c.updated_at >= since)
+        values = {"state": target(Move.RELEASE), "owner": "", "lease_until": None}
+        with self._database.write() as db:
+            given = update(jobs).where(*mine).values(attempts=jobs.c.attempts - 1, updated_at=now)
+            return db.execute(given.values(**values)).rowcount
 
     def expire(self, now: float, attempts: int, *, owner: str | None = None) -> int:
         """Put back the jobs of workers that fell silent, or of one that is known to be dead.

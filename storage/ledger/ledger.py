@@ -107,6 +107,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the database."""
+        self.outbox.rest()
         self.database.close()
 
     def summary(self) -> dict[str, dict[str, Any]]:

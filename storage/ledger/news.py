@@ -6,13 +6,15 @@ connection to the server is lost. So what is told here is only sooner, never mor
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 import structlog
 
 from dicom.errors import Fault
 from storage.ledger.database import Database
+
+if TYPE_CHECKING:
+    import psycopg
 
 LOOK_EVERY_S: Final = 0.5
 """How long a stop may take to be noticed."""
@@ -59,6 +61,6 @@ class News:
             while not self._stopping.is_set():
                 self._hear(connection)
 
-    def _hear(self, connection: psycopg.Connection[Any]) -> None:
+    def _hear(self, connection: "psycopg.Connection[Any]") -> None:
         for told in connection.notifies(timeout=LOOK_EVERY_S, stop_after=1):
             self._wake[told.channel]()

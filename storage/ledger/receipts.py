@@ -1,9 +1,6 @@
 """What was delivered where, with its proof, and what is still owed."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
-from typing import Final, TypeVar
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, exists, select
 
@@ -12,11 +9,8 @@ from storage.destinations.base import Receipt
 from storage.ledger.bytes_at import can_read
 from storage.ledger.database import Database
 from storage.ledger.intake import instance_of
+from storage.ledger.proven import Proven, record
 from storage.ledger.schema import instances, receipts, series
-
-_AT_ONCE: Final = 500
-"""So many names stand in one question: databases allow no endless ones."""
-_T = TypeVar("_T")
 
 
 class Receipts:
@@ -59,29 +53,8 @@ class Receipts:
         rule: str = "",
     ) -> None:
         """Write receipts of one try of a job, for a rule; one that is already there stays."""
-        rows = {
-            (receipt.destination, source.arrival.sop_instance_uid, source.digest): {
-                **asdict(receipt),
-                "source_digest": source.digest,
-                "source_uid": source.arrival.sop_instance_uid,
-                "job": job,
-                "profile": profile,
-                "attempt": attempt,
-                "rule": rule,
-            }
-            for source, receipt in proven
-        }
-        which = (receipts.c.destination, receipts.c.source_uid, receipts.c.source_digest)
         with self._database.write() as db:
-            for some in batched(rows, _AT_ONCE):
-                there = select(*which).where(
-                    receipts.c.profile == profile,
-                    receipts.c.source_uid.in_([uid for _, uid, _ in some]),
-                )
-                known = {tuple(row) for row in db.execute(there)}
-                new = [rows[key] for key in some if key not in known]
-                if new:
-                    db.execute(receipts.insert(), new)
+            record(db, Proven(job, profile, proven, attempt, rule))
 
     def modality(self, key: SeriesKey) -> str:
         """Give the Modality of a Series as it was received; "" where nobody knows it."""
@@ -107,10 +80,3 @@ def _members(key: SeriesKey) -> tuple[ColumnElement[bool], ...]:
         instances.c.series_instance_uid == key.series_instance_uid,
         instances.c.conflict.is_(False),
     )
-
-
-def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Cut items into lists of at most so many."""
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some

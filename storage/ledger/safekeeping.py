@@ -10,6 +10,7 @@ from dicom.entity import Origin, SeriesKey
 from routing.commitment import Debt, Kept
 from routing.job import Kind
 from routing.job import State as JobState
+from storage.ledger import unplanned
 from storage.ledger.commitments_schema import commitments
 from storage.ledger.database import Database
 from storage.ledger.schema import instances, jobs, receipts, series
@@ -46,6 +47,8 @@ class _Books:
     settled_to: dict[_Key, int] = field(default_factory=dict)
     growing: set[_Key] = field(default_factory=set)
     """Series with news that no revision covers."""
+    unplanned: set[_Key] = field(default_factory=set)
+    """Series that may owe what no job stands for: a rule could not say whether it means them."""
     unsettled: set[str] = field(default_factory=set)
     """Studies of which a revision is still to come, where that matters."""
     owed: dict[_Key, dict[_Place, str]] = field(default_factory=dict)
@@ -108,6 +111,8 @@ def _read_series(db: Connection, keys: Sequence[_Key], books: _Books) -> None:
         books.settled_to[_key(row)] = row.settled_to
         if row.open:
             books.growing.add(_key(row))
+    for one in unplanned.of_series(db, [SeriesKey(*key) for key in keys]):
+        books.unplanned.add((one.key.study_instance_uid, one.key.series_instance_uid))
 
 
 def _read_studies(db: Connection, books: _Books) -> None:
@@ -177,7 +182,8 @@ def _kept(uid: str, books: _Books, committing: Collection[str]) -> Kept:
         _debt(_Paid(uid, row.digest, place), state, key, books, committing)
         for place, state in owed.items()
     )
-    is_covered = row.id <= books.settled_to.get(key, 0) and key[0] not in books.unsettled
+    is_open = key[0] in books.unsettled or key in books.unplanned
+    is_covered = row.id <= books.settled_to.get(key, 0) and not is_open
     return Kept(
         frozenset({row.sop_class_uid}),
         is_filed=True,

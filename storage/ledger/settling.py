@@ -4,7 +4,20 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
 
 from dicom.entity import Instance, Origin, SeriesKey
 from routing.job import NewJob
@@ -53,15 +66,8 @@ class Settling:
         after `until` is given too: the clock was set back.
         """
         with self._database.read() as db:
-            mine = series.c.node == node_of(db)
-            query = select(series).where(series.c.open, mine).limit(MOST)
-            # One query each: an OR of them would look at every open Series.
-            due = query.where(series.c.look_at <= quiet_since)
-            rows = [
-                *db.execute(due.order_by(series.c.look_at)),
-                *db.execute(query.where(series.c.look_at > until)),
-                *db.execute(query.where(_fresh_and_announced(quiet_since))),
-            ]
+            when = {"node": node_of(db), "since": quiet_since, "until": until, "most": MOST}
+            rows = [row for query in _WORTH_A_LOOK for row in db.execute(query, when)]
             return [_open_series(db, row, released) for row in rows]
 
     def fresh(self, since: float) -> list[tuple[SeriesKey, str]]:
@@ -186,11 +192,12 @@ def _look_at_siblings(db: Connection, key: SeriesKey) -> None:
     db.execute(update(series).where(siblings, series.c.open).values(look_at=0))
 
 
-def _fresh_and_announced(since: float) -> ColumnElement[bool]:
+def _fresh_and_announced() -> ColumnElement[bool]:
     """Choose Series with news since a time, of which it was said how many would come.
 
     Those that were looked at since their last news are left out.
     """
+    since = bindparam("since", type_=Float)
     said = exists().where(
         expected.c.study_instance_uid == series.c.study_instance_uid,
         or_(
@@ -200,6 +207,22 @@ def _fresh_and_announced(since: float) -> ColumnElement[bool]:
     )
     fresh = and_(series.c.last_at > since, series.c.look_at > since)
     return and_(fresh, series.c.look_at <= series.c.last_at, said)
+
+
+def _worth_a_look() -> tuple[Select[Any], ...]:
+    """Select the open Series of a node that are due, of times to come, or announced and fresh.
+
+    One query each: an OR of them would look at every open Series.
+    """
+    query = select(series).where(series.c.open, series.c.node == bindparam("node"))
+    query = query.limit(bindparam("most", type_=Integer))
+    due = query.where(series.c.look_at <= bindparam("since")).order_by(series.c.look_at)
+    ahead = query.where(series.c.look_at > bindparam("until"))
+    return due, ahead, query.where(_fresh_and_announced())
+
+
+_WORTH_A_LOOK: Final = _worth_a_look()
+"""Made once: the settler asks them many times a second, and to make them takes longer than that."""
 
 
 def _open_series(db: Connection, row: Row[Any], released: Callable[[str], bool]) -> OpenSeries:

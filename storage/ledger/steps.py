@@ -1,15 +1,18 @@
 """Performed procedure steps: UIDs and states alone, nothing about the patient."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from dicom.mpps import Change, PerformedSeries, Status, Step, changed
-from dicom.normalized import DuplicateInstance, NoSuchInstance
+from dicom.normalized import DuplicateInstance, NoSuchInstance, ResourceLimitation
 from storage.ledger import events
 from storage.ledger.database import Database
 from storage.ledger.steps_schema import steps
+
+MOST_OPEN: Final = 10_000
+"""A peer that has so many steps in progress is told to end some: its rows are not for ever."""
 
 
 class Steps:
@@ -19,10 +22,17 @@ class Steps:
         self._database = database
 
     def create(self, sop_instance_uid: str, step: Step, peer: str, now: float) -> None:
-        """Write a step down. Raises DuplicateInstance where its UID is known."""
+        """Write a step down.
+
+        Raises DuplicateInstance where its UID is known, ResourceLimitation where the peer has too
+        many in progress.
+        """
         with self._database.write() as db:
             if _find(db, sop_instance_uid) is not None:
                 raise DuplicateInstance("a step of this SOP Instance UID is there")
+            mine = (steps.c.peer == peer, steps.c.status == Status.IN_PROGRESS)
+            if (db.scalar(select(func.count()).where(*mine)) or 0) >= MOST_OPEN:
+                raise ResourceLimitation(f"{MOST_OPEN} steps of this peer are in progress")
             db.execute(
                 steps.insert().values(
                     sop_instance_uid=sop_instance_uid,
@@ -49,17 +59,22 @@ class Steps:
                 events.record(db, [_over(sop_instance_uid, row.peer, after)], now)
             return after
 
+    def forget(self, untouched_since: float) -> None:
+        """Drop steps of which nothing was heard for long, over or not."""
+        with self._database.write() as db:
+            db.execute(delete(steps).where(steps.c.updated_at < untouched_since))
+
     def get(self, sop_instance_uid: str) -> Step | None:
         """Give a step."""
+        this = select(steps).where(steps.c.sop_instance_uid == sop_instance_uid)
         with self._database.read() as db:
-            row = _find(db, sop_instance_uid)
+            row = db.execute(this).one_or_none()
             return None if row is None else _step(row)
 
 
 def _find(db: Connection, sop_instance_uid: str) -> Row[Any] | None:
-    return db.execute(
-        select(steps).where(steps.c.sop_instance_uid == sop_instance_uid)
-    ).one_or_none()
+    this = select(steps).where(steps.c.sop_instance_uid == sop_instance_uid)
+    return db.execute(this.with_for_update()).one_or_none()
 
 
 def _values(step: Step, now: float) -> Mapping[str, object]:

@@ -1,6 +1,6 @@
 """The table of performed procedure steps, part of the ledger's database."""
 
-from sqlalchemy import JSON, Boolean, Column, Float, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Index, String, Table
 
 from storage.ledger.schema import metadata
 
@@ -17,4 +17,5 @@ steps = Table(
     Column("has_ended", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Index("performed_step_of", "peer", "status"),
 )

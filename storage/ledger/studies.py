@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, select, update
 
 from dicom.entity import Instance, Origin, SeriesKey
 from routing.job import NewJob
@@ -72,13 +72,9 @@ class Studies:
 
         What is to be looked at after `until` is given too: the clock was set back.
         """
-        mine = studies.c.node == self._database.node
-        query = select(studies).where(studies.c.open, mine).limit(MOST)
         with self._database.read() as db:
-            rows = [
-                *db.execute(query.where(studies.c.look_at <= now).order_by(studies.c.look_at)),
-                *db.execute(query.where(studies.c.look_at > until)),
-            ]
+            when = {"node": node_of(db), "now": now, "until": until}
+            rows = [row for query in _WORTH_A_LOOK for row in db.execute(query, when)]
             return [_open_study(db, row) for row in rows]
 
     def series_of(self, study_instance_uid: str) -> list[StudySeries]:
@@ -156,6 +152,18 @@ class Studies:
             events.record(db, [events.NewEvent(STUDY_SETTLED, study, facts)], now)
             unplanned.note(db, undecided)
             return True
+
+
+def _worth_a_look() -> tuple[Select[Any], Select[Any]]:
+    """Select the open Studies of a node that are due, and those of times to come."""
+    mine = studies.c.node == bindparam("node")
+    query = select(studies).where(studies.c.open, mine).limit(MOST)
+    due = query.where(studies.c.look_at <= bindparam("now")).order_by(studies.c.look_at)
+    return due, query.where(studies.c.look_at > bindparam("until"))
+
+
+_WORTH_A_LOOK: Final = _worth_a_look()
+"""Made once, as they are asked many times a second."""
 
 
 def _unchanged(one: OpenStudy, node: str) -> tuple[ColumnElement[bool], ...]:

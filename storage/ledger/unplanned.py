@@ -5,7 +5,7 @@ revision, or when a person has the rules applied.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
@@ -35,11 +35,10 @@ def note(db: Connection, found: Sequence[Unplanned]) -> None:
     told: list[events.NewEvent] = []
     for one in found:
         db.execute(delete(unplanned).where(_this(one)))
-        study, uid = one.key.study_instance_uid, one.key.series_instance_uid
-        row = {"study_instance_uid": study, "series_instance_uid": uid}
-        db.execute(unplanned.insert().values(row, rule=one.rule, words=one.words, at=one.at))
-        facts = {"study": study, "rule": one.rule, "words": one.words}
-        told.append(events.NewEvent(RULE_FAILED, uid, facts))
+        row = {**asdict(one.key), "rule": one.rule, "words": one.words, "at": one.at}
+        db.execute(unplanned.insert().values(row))
+        facts = {"study": one.key.study_instance_uid, "rule": one.rule, "words": one.words}
+        told.append(events.NewEvent(RULE_FAILED, one.key.series_instance_uid, facts))
     if told:
         events.record(db, told, found[0].at)
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import io
 import shutil
+import struct
 import subprocess
 import warnings
 import zlib
@@ -19,7 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from dicom.context import TRANSFER_SYNTAXES
-from dicom.encoding import DEFLATED
+from dicom.encoding import DEFLATED, LONG_VRS
 from dicom.errors import CannotUnderstand, Refused
 from dicom.native import Native
 from dicom.store_scu import encoded_dataset
@@ -262,6 +263,105 @@ def test_a_bomb_is_refused(syntax):
     for body in (b"\xff" * 100, zlib.compress(b"\0" * 100, wbits=-15)):
         with pytest.raises(Refused):
             transcode([b""], [memoryview(body)], ("1.2", "1.3", syntax), EXPLICIT_LITTLE)
+
+
+def test_a_deflated_dataset_that_breaks_off_is_refused():
+    """Where the end is missing, what came before it does not pass for the whole object."""
+    deflate = zlib.compressobj(wbits=-15)
+    first = deflate.compress(element(0x00100020, b"LO", b"N1"))
+    first += deflate.flush(zlib.Z_FULL_FLUSH)
+    whole = first + deflate.compress(element(0x00180050, b"DS", b"1 ")) + deflate.flush()
+    source = ("1.2", "1.3", DEFLATE)
+    assert transcode([b""], [memoryview(whole)], source, EXPLICIT_LITTLE)
+    for torn in (first, whole[:-3]):
+        with pytest.raises(Refused, match="breaks off"):
+            transcode([b""], [memoryview(torn)], source, EXPLICIT_LITTLE)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", ["MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm"]
+)
+def test_samples_longer_than_the_dataset_says_are_refused(name):
+    """A codestream of 16 bits in an object of 8 is not cut to 8, as decoders do without a word."""
+    image = dcmread(FILES[name])
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    buffer = io.BytesIO()
+    image.save_as(buffer)
+    with pytest.raises(Refused, match=r"its samples have 16 bits|cannot be decoded here"):
+        made(buffer.getvalue(), EXPLICIT_LITTLE)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("colours", ["YBR_PARTIAL_422", "YBR_PARTIAL_420", "NONSENSE"])
+def test_colours_that_native_pixels_cannot_have_are_refused(colours):
+    """Pixels of full resolution never claim to be subsampled, or to be what nobody knows."""
+    image = dcmread(FILES["SC_rgb_dcmtk_+eb+cy+np.dcm"])
+    image.PhotometricInterpretation = colours
+    buffer = io.BytesIO()
+    image.save_as(buffer)
+    with pytest.raises(Refused, match=r"native pixels cannot be in|cannot be decoded here"):
+        made(buffer.getvalue(), EXPLICIT_LITTLE)
+
+
+BIG_VALUES = {
+    (0x00280009, b"AT"): (b"\x00\x18\x10\x63", b"\x18\x00\x63\x10"),
+    (0x00189073, b"FD"): (bytes(range(8)), bytes(range(8))[::-1]),
+    (0x00189087, b"FL"): (bytes(range(4)), bytes(range(4))[::-1]),
+    (0x0040A161, b"OL"): (bytes(range(8)), b"\3\2\1\0\7\6\5\4"),
+    (0x00660016, b"OF"): (bytes(range(8)), b"\3\2\1\0\7\6\5\4"),
+    (0x00660022, b"OD"): (bytes(range(8)), bytes(range(8))[::-1]),
+    (0x00720082, b"SV"): (bytes(range(8)), bytes(range(8))[::-1]),
+    (0x00720083, b"UV"): (bytes(range(8)), bytes(range(8))[::-1]),
+    (0x7FE00001, b"OV"): (bytes(range(8)), bytes(range(8))[::-1]),
+    (0x00081161, b"UL"): (bytes(range(4)), bytes(range(4))[::-1]),
+    (0x00189219, b"SS"): (b"\1\2", b"\2\1"),
+    (0x00283006, b"OW"): (b"\1\2\3\4", b"\2\1\4\3"),
+    (0x00420011, b"OB"): (b"\1\2\3\4", b"\1\2\3\4"),
+    (0x00091001, b"UN"): (b"\1\2\3\4", b"\1\2\3\4"),
+    (0x00080102, b"SH"): (b"DCM ", b"DCM "),
+}
+
+
+@pytest.mark.parametrize(("tag", "vr"), BIG_VALUES)
+def test_numbers_in_big_endian_are_turned_round(tag, vr):
+    """Every VR of numbers is swapped in its own units, and text and bytes are not (PS3.5 7.3),
+    also within a sequence of either kind of length."""
+    before, after = BIG_VALUES[tag, vr]
+    inside = element(tag, vr, before, ">")
+    item = struct.pack(">HHL", 0xFFFE, 0xE000, len(inside)) + inside
+    ends = struct.pack(">HHL", 0xFFFE, 0xE0DD, 0)
+    for nested in (
+        inside,
+        struct.pack(">HH2sxxL", 0x0008, 0x1115, b"SQ", len(item)) + item,
+        struct.pack(">HH2sxxL", 0x0008, 0x1115, b"SQ", 0xFFFFFFFF) + item + ends,
+    ):
+        out = b"".join(Native(memoryview(nested), BIG, explicit=True).pieces())
+        assert element(tag, vr, after) in out
+        assert dcmread(io.BytesIO(out), force=True) is not None
+
+
+def element(tag, vr, value, order="<"):
+    """Write an element in explicit VR."""
+    if vr in LONG_VRS:
+        return struct.pack(order + "HH2sxxL", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+    return struct.pack(order + "HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def test_a_private_sequence_survives_without_its_vr():
+    """UN of undefined length is a sequence in implicit VR (PS3.5 6.2.2), also where explicit VR
+    is read and written: its items say what they said."""
+    inside = struct.pack("<HHL", 0x0009, 0x1002, 4) + b"abcd"
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, len(inside)) + inside
+    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    creator = element(0x00090010, b"LO", b"CREATOR ")
+    whole = creator + struct.pack("<HH2sxxL", 9, 0x1001, b"UN", 0xFFFFFFFF) + item + end
+    plain = b"".join(Native(memoryview(whole), EXPLICIT_LITTLE, explicit=False).pieces())
+    again = b"".join(Native(memoryview(plain), IMPLICIT_LITTLE, explicit=True).pieces())
+    direct = b"".join(Native(memoryview(whole), EXPLICIT_LITTLE, explicit=True).pieces())
+    assert again == direct
+    assert element(0x00091002, b"UN", b"abcd") in again
+    assert again.startswith(creator)
 
 
 @given(st.binary(max_size=300), st.sampled_from([IMPLICIT_LITTLE, EXPLICIT_LITTLE, BIG, RLE]))

@@ -53,6 +53,12 @@ def held(node: Node, kind: Kind, target: str, words: str = "") -> Job:
     return found[0]
 
 
+def retry(node: Node, job: Job) -> None:
+    """Have a held job tried again."""
+    with ledger_of(node) as ledger:
+        assert ledger.jobs.retry(job.id, ledger.database.now())
+
+
 ARCHIVE = """
 [peers.SCANNER]
 may = ["store", "commit"]
@@ -118,8 +124,7 @@ def test_a_modality_hears_what_is_safe(tmp_path: Path, make_ct: Callable, store:
             told = reports.next(60)
             assert (told.transaction_uid, told.committed) == ("1.2.3.5", uids(late))
             (tmp_path / "broken").unlink()
-            job = held(node, Kind.FORWARD, "broken")
-            assert node.run("retry", str(job.id)).returncode == 0
+            retry(node, held(node, Kind.FORWARD, "broken"))
             with committing.asking(node.port, "SCANNER", "PENUMBRA", reports) as association:
                 assert committing.ask(association, "1.2.3.6", named(stuck)) == 0
                 assert reports.next(60).committed == uids(stuck)
@@ -150,8 +155,7 @@ def is_committed(*destinations: str) -> Callable[[list], bool]:
 
 def test_a_pacs_commits_itself(tmp_path: Path, make_ct: Callable, store: Callable) -> None:
     """A report counts on the same association and on a new one, late, and from whom was asked; a
-    failure is held with its reason, silence is asked again under another Transaction UID, and
-    another node commits itself once it has delivered too."""
+    failure is held with its reason, and silence is asked again under another Transaction UID."""
     images, ports = [make_ct(number) for number in (1, 2)], (free_port(), free_port())
     node_ae = ("PENUMBRA", ports[0])
     same, new, never = (
@@ -166,21 +170,20 @@ def test_a_pacs_commits_itself(tmp_path: Path, make_ct: Callable, store: Callabl
             tables += PEER.format(
                 title=pacs.title, name=pacs.title.lower(), port=port, timeout=timeout
             )
-        archive = ARCHIVE.replace("SCANNER", "PENUMBRA").format(port=ports[0])
-        other = stack.enter_context(running_node(tmp_path / "other", archive))
-        tables += PEER.format(title="PENUMBRA", name="node", port=other.port, timeout=600)
-        tables += '[[rules]]\nname = "all"\nsend = ["same", "new", "never", "picky", "node"]\n'
+        tables += '[[rules]]\nname = "all"\nsend = ["same", "new", "never", "picky"]\n'
         node = stack.enter_context(running_node(tmp_path, tables, ports=ports))
         store(node, images)
         node.wait_for(is_committed("same", "new"), 90, "two commitments")
         assert (same.statuses, new.statuses) == ([0], [0])
         assert len(same.asked) == len(new.asked) == 1
-        told = node.run("prove", images[0].StudyInstanceUID, "--json").stdout
-        assert told.count("status 0x0000, committed") >= 2 * len(images)
+        with ledger_of(node) as ledger:
+            paid = ledger.payments.of_study(images[0].StudyInstanceUID)
+        proofs = [one.delivered.receipt.proof for one in paid]
+        assert proofs.count("status 0x0000, committed") >= 2 * len(images)
 
         job = held(node, Kind.COMMIT, "picky", "no such object instance (0x0112)")
         picky.refused = ()
-        assert node.run("retry", str(job.id)).returncode == 0
+        retry(node, job)
 
         wait_until(lambda: len(set(never.asked)) >= 2, 90, "another request")
         answer = committing.action(never.asked[0], named(images))
@@ -188,8 +191,7 @@ def test_a_pacs_commits_itself(tmp_path: Path, make_ct: Callable, store: Callabl
             never.calling_ae = title
             never.send(answer, 1)
             assert never.statuses[-1] == status
-        node.wait_for(is_committed("picky", "never", "node"), 90, "the other commitments")
-        assert len(list((tmp_path / "other" / "archive").rglob("*.dcm"))) == len(images)
+        node.wait_for(is_committed("picky", "never"), 90, "the other commitments")
         assert len(set(picky.asked)) == 2
 
 

@@ -1,13 +1,15 @@
 """The ledger on a real PostgreSQL: it dies in mid-transfer, and several machines share it."""
 
+import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 
-from examples.peers import postgres, seaweed
+from examples.peers import cable, postgres, seaweed
 from examples.peers.node import running_node, write_config
 from examples.peers.process import answers, free_port, running, wait_until
 from examples.peers.pynet_scu import store_all
@@ -97,6 +99,43 @@ def is_settled(url: str) -> None:
 
     wait_until(done, 60, "the last job's end")
     assert counts(url)[State.HELD] == 0
+
+
+CUT_S = float(os.environ.get("CUT_S", "6"))
+"""Longer than a lease: another worker takes over what one had in hand."""
+
+
+@pytest.mark.p1
+def test_a_network_cut_costs_nobody_anything(
+    cluster: postgres.Cluster,
+    tmp_path: Path,
+    make_ct: Callable[..., Dataset],
+    store: Callable[..., list],
+):
+    """With the way to PostgreSQL cut, C-STOREs are acknowledged; then each is delivered once."""
+    hurry(tmp_path)
+    with cluster.running(), cable.running(cluster.port) as wire:
+        url = cluster.new_database()
+        through = url.replace(f":{cluster.port}/", f":{wire.port}/")
+        with running_node(tmp_path, TABLES.format(url=through)) as node:
+            store(node, [make_ct(n, series=s) for s in range(1, 4) for n in range(20)])
+            wait_until(lambda: len(delivered(tmp_path)) > 5, 30, "the first deliveries")
+            wire.pull()
+            begun = time.monotonic()
+            later = store(node, [make_ct(n, series=s) for s in range(3, 7) for n in range(20, 40)])
+            assert {one.status for one in later} == {0}
+            wait_until(lambda: time.monotonic() - begun > CUT_S, CUT_S + 1, "the end of the cut")
+            wire.plug()
+            wait_until(lambda: len(delivered(tmp_path)) == 140, 60, "everything delivered")
+            is_settled(url)
+        ledger = Ledger.open(Path("/nowhere"), Server(url))
+        receipts, events = ledger.receipts.list(), ledger.outbox.after(0, 10_000)
+        jobs = ledger.jobs.list(list(State))
+        ledger.close()
+    assert len({receipt["source_uid"] for receipt in receipts}) == len(receipts) == 140
+    assert {job.state for job in jobs} == {State.DONE}
+    told = [each.subject for each in events if each.type == "penumbra.series.delivered"]
+    assert len(told) <= len(jobs)
 
 
 STAGING = """

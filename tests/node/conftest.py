@@ -42,7 +42,7 @@ from node.watermarks import Marks, Watermarks
 from routing.rules import Rule
 from routing.settle import Timing
 from storage.index.database import Index
-from storage.ledger.arrived import ReadingHere
+from storage.ledger.arriving import ReadingHere
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader

@@ -2,9 +2,10 @@
 
 import json
 import re
+import shutil
+import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,24 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from config.api import Token
 from config.load import load
 from config.model import Http
-from dicom.errors import DoesNotMatch, SpoolFull, Unreachable
-from examples.peers.certificates import Pki
+from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, SpoolFull, Unreachable
+from examples.peers.certificates import Identity, Pki
+from examples.peers.process import wait_until
 from node.links import Link
-from node.web import tokens
+from node.web import api, tokens
 from node.web.api import ENDPOINTS, MOST_BYTES, api_routes
 from node.web.endpoint import PREFIX, Abilities
-from node.web.https import context_of
+from node.web.https import credentials_of
 from node.web.openapi import description
 from node.web.server import Server
 
 SECRET = "pnb_" + "s" * 43
-ALL = ("status", "links", "sources", "events")
+ALL = ("status", "links", "identified-links", "sources", "events")
 Client = Callable[..., httpx.Client]
 
 
@@ -63,28 +66,38 @@ def parts() -> Parts:
     return Parts()
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[str, list[Starlette]]]:
+    """One port for all tests, for a server takes a moment to stop: its address, and its app."""
+    apps: list[Starlette] = []
+
+    async def newest(scope: Any, receive: Any, send: Any) -> None:
+        await apps[-1](scope, receive, send)
+
+    server = Server.on_port(Starlette(routes=[Mount("/", app=newest)]), "127.0.0.1", 0)
+    server.start()
+    yield f"http://127.0.0.1:{server.port}", apps
+    server.stop()
+
+
 @pytest.fixture
-def client(parts: Parts) -> Iterator[Client]:
+def client(parts: Parts, served: tuple[str, list[Starlette]]) -> Iterator[Client]:
     """Serve the API to a token with these permissions, and give a client that bears it."""
-    made: list[Any] = []
+    base, apps = served
+    made: list[httpx.Client] = []
 
     def start(may: tuple[str, ...] = ALL, secret: str | None = SECRET) -> httpx.Client:
         known = (
             {"viewer": Token(digest=tokens.digest_of(SECRET), may=may)} if may != ("none",) else {}
         )
-        server = Server.on_port(
-            Starlette(routes=api_routes(known, parts.abilities())), "127.0.0.1", 0
-        )
-        server.start()
+        apps[:] = [Starlette(routes=api_routes(known, parts.abilities()))]
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        base = f"http://127.0.0.1:{server.port}"
-        opened = httpx.Client(base_url=base, headers=headers, timeout=5, trust_env=False)
-        made.extend((opened.close, server.stop))
-        return opened
+        made.append(httpx.Client(base_url=base, headers=headers, timeout=5, trust_env=False))
+        return made[-1]
 
     yield start
-    for end in made:
-        end()
+    for each in made:
+        each.close()
 
 
 def ask(client: httpx.Client, endpoint: Any) -> httpx.Response:
@@ -170,9 +183,9 @@ def test_the_limit_ends_and_its_memory_is_bounded():
 def test_links_say_until_when(client, parts):
     """Links are made for the study that is asked for, in the token's name, and are not cached."""
     answer = client().post(f"{PREFIX}/links", json={"study": "2.25.1", "expires_s": 60})
-    wanted, by = parts.asked[0]
-    assert (wanted.study, wanted.expires_s, wanted.destination, by) == (
-        "2.25.1", 60, None, "token viewer",
+    wanted, caller = parts.asked[0]
+    assert (wanted.study, wanted.expires_s, wanted.destination, caller.name) == (
+        "2.25.1", 60, None, "viewer",
     )  # fmt: skip
     assert answer.json() == {"links": [{"sop_instance_uid": "2.25.3", "url": "https://store/x",
                                         "expires_at": "1970-01-01T00:00:00Z"}]}  # fmt: skip
@@ -202,22 +215,40 @@ def test_a_body_that_is_too_long_is_not_read(client, parts):
     assert (answer.status_code, parts.asked) == (413, [])
 
 
+def test_a_body_that_comes_too_slowly_is_not_waited_for(client, parts, monkeypatch):
+    """A body that is not there in time is answered 408."""
+    monkeypatch.setattr(api, "BODY_S", 0.1)
+    opened = client()
+
+    def drip() -> Iterator[bytes]:
+        yield b"{"
+        wait_until(lambda: bool(parts.audited), 10, "the answer")
+        yield b"}"
+
+    answer = opened.post(f"{PREFIX}/sources/inbox/events", content=drip())
+    assert (answer.status_code, parts.asked) == (408, [])
+
+
 FAULTS = {
     "unknown": (DoesNotMatch("no store holds it"), 404),
     "again": (Unreachable("the store does not answer"), 503),
     "full": (SpoolFull("no room"), 503),
+    "message": (CannotUnderstand("the message is no JSON"), 400),
+    "broken": (Corrupt("the ledger is damaged"), 500),
     "bug": (KeyError("KANARIENVOGEL"), 500),
+    "bug in a value": (ValueError("KANARIENVOGEL"), 500),
 }
 
 
 @pytest.mark.parametrize(("fault", "status"), FAULTS.values(), ids=FAULTS)
-def test_faults_are_problems(client, parts, fault, status):
+def test_faults_are_problems(client, parts, fault, status, capsys):
     """A Fault becomes a problem with its code; a bug becomes 500 without its words."""
     parts.fault = fault
     answer = client().post(f"{PREFIX}/links", json={"study": "2.25.1"})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert "KANARIENVOGEL" not in answer.text
+    assert ("api failed" in "".join(capsys.readouterr())) == (answer.json()["code"] == "bug")
 
 
 def test_the_description_knows_each_route():
@@ -256,25 +287,40 @@ def test_answers_have_the_shape_that_is_described(client):
 
 
 def test_over_https(parts, tmp_path):
-    """With a certificate the port speaks HTTPS, and nothing else."""
+    """With a certificate the port speaks HTTPS, and nothing else; a new one is taken up."""
     pki = Pki(tmp_path)
-    files = pki.node
-    tls = context_of(Http(certificate=files.certificate, key=files.key), time.time())
+    mine = Identity(tmp_path / "mine.crt", tmp_path / "mine.key")
+    other = pki.authority.issue("renewed")
+    copy(pki.node, mine)
+    credentials = credentials_of(Http(certificate=mine.certificate, key=mine.key))
+    assert credentials is not None
     known = {"viewer": Token(digest=tokens.digest_of(SECRET), may=ALL)}
     server = Server.on_port(
-        Starlette(routes=api_routes(known, parts.abilities())), "127.0.0.1", 0, tls
+        Starlette(routes=api_routes(known, parts.abilities())), "127.0.0.1", 0, credentials
     )
     server.start()
     try:
-        asked = httpx.get(
-            f"https://localhost:{server.port}{PREFIX}/status", verify=pki.authority.client(),
-            headers={"Authorization": f"Bearer {SECRET}"}, timeout=5, trust_env=False,
-        )  # fmt: skip
+        url = f"https://localhost:{server.port}{PREFIX}/status"
+        headers = {"Authorization": f"Bearer {SECRET}"}
+        trusted = pki.authority.client()
+        asked = httpx.get(url, verify=trusted, headers=headers, timeout=5, trust_env=False)
         assert asked.status_code == 200
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{server.port}/", timeout=5, trust_env=False)
+        first = ssl.get_server_certificate(("127.0.0.1", server.port))
+        copy(other, mine)
+        credentials.look(at_once=True)
+        second = ssl.get_server_certificate(("127.0.0.1", server.port))
+        assert first != second
+        assert second.split() == other.certificate.read_text().split()[: len(second.split())]
     finally:
         server.stop()
+
+
+def copy(new: Identity, old: Identity) -> None:
+    """Put a certificate and its key in the place of others."""
+    shutil.copy(new.certificate, old.certificate)
+    shutil.copy(new.key, old.key)
 
 
 def test_a_new_token_is_random_and_fits_its_digest(tmp_path: Path):

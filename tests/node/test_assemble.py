@@ -7,7 +7,7 @@ import pytest
 from config.model import Settings
 from node.assemble import assemble
 from node.run import stop
-from storage.ledger.arrived import ReadingHere
+from storage.ledger.arriving import ReadingHere
 from storage.spool.reader import SpoolReader
 
 

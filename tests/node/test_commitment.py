@@ -20,6 +20,7 @@ from examples.peers import committing
 from examples.peers.committing import STORAGE_COMMITMENT, THE_INSTANCE, CommittingPacs, Reports
 from examples.peers.process import wait_until
 from node.committing import Committing
+from node.exchange import LIST_LIMIT
 from node.services.commitment import CommitmentService
 from storage.ledger.arrived import Arrived
 from storage.ledger.commitments import State
@@ -150,16 +151,24 @@ def test_bad_requests_hear_why(
 
 
 def test_a_list_has_an_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """100,000 Instances are taken on; one more is answered 0x0213, and nothing is kept of it."""
-    many = tuple(Reference(CT, f"1.2.3.{number}") for number in range(100_001))
-    for count, status in ((100_000, ANSWERED), (100_001, 0x0213)):
+    """As many Instances as are allowed are taken on; one more is answered 0x0213, and nothing is
+    kept of it. No list of that length is too long for the association."""
+    longest = Reference("1." + "2" * 62, "1." + "2" * 62)
+    one, two = (
+        len(commitment.write_request(Request("1.9", (longest,) * count), SYNTAX))
+        for count in (1, 2)
+    )
+    assert one + (two - one) * commitment.MOST_REFERENCES < LIST_LIMIT
+    monkeypatch.setattr(commitment, "MOST_REFERENCES", 10_000)
+    many = tuple(Reference(CT, f"1.2.3.{number}") for number in range(10_001))
+    for count, status in ((10_000, ANSWERED), (10_001, 0x0213)):
         encoded = commitment.write_request(Request("1.9", many[:count]), SYNTAX)
         monkeypatch.setattr("pynetdicom.association.encode", lambda *_, e=encoded: e)
         with asking(desk) as association:
             association.dimse_timeout = 60
             assert committing.ask(association, "1.9", ONE) == status
     (asked,) = desk.ledger.commitments.due(desk.clock.now)
-    assert len(asked.request.references) == 100_000
+    assert len(asked.request.references) == 10_000
 
 
 def test_who_may_not_ask_is_refused_at_the_door(desk: Desk) -> None:

@@ -21,7 +21,7 @@ from node.commands.conformance import DOCUMENT
 from node.conformance_markdown import rows
 from node.run import stop
 from node.services.find import FindService
-from storage.ledger.arrived import ReadingHere
+from storage.ledger.arriving import ReadingHere
 from storage.spool.reader import SpoolReader
 
 MADE_UP = "1.2.826.0.1.3680043.10.999.1"

@@ -91,6 +91,9 @@ class GatedOutbox:
     def wait(self, timeout_s: float) -> bool:
         return self.outbox.wait(min(timeout_s, 0.05))
 
+    def rest(self) -> None:
+        self.outbox.rest()
+
     def add(self, count: int, start: int = 0, **data: object) -> None:
         self.outbox.record(
             [

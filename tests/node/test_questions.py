@@ -111,6 +111,9 @@ def test_check_says_when_nobody_may_send(config):
     """A file without a peer that may store is sound, and the line says what is missing."""
     config.write_text("[node]\nport = 104")
     assert check.summary(load(config)).endswith("nobody may send to it yet")
+    with config.open("a") as file:
+        file.write('\n[sources.box]\nkind = "folder"\npath = "box"\n')
+    assert check.summary(load(config)).endswith("1 source, no events")
 
 
 def test_check_ends_with_78_and_every_fault(config):

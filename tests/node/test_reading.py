@@ -24,7 +24,7 @@ from node import reading
 from node.reading import ReadingProcess, patience_s
 from routing.job import State
 from storage.index.database import Index
-from storage.ledger.arrived import ReadingHere
+from storage.ledger.arriving import ReadingHere
 from storage.ledger.follow import Follower
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader

@@ -126,6 +126,21 @@ def test_with_room_nobody_is_looked_at_but_now_and_then(make, parts):
     assert retention.facts()["releasable_bytes"] == 50 * MB
 
 
+@pytest.mark.p2
+def test_between_long_looks_room_is_made(make, parts, monkeypatch):
+    """Where all was looked at just now, age waits for its turn, and shortage of room does not."""
+    parts.there = [Burden("s1", 100, 0)]
+    retention = make(keep_free_mb=50, keep_days=1)
+    for turns in (retention._looks, retention._sweeps):
+        turns.took(1e6)
+    retention.step(1.0)
+    assert parts.considered == parts.left == []
+    monkeypatch.setattr(Spool, "free_mb", 35)
+    retention.step(2.0)
+    assert parts.considered == [("1.2.0", True), ("1.2.1", True)]
+    assert parts.left == ["s1"]
+
+
 def test_a_lost_proof_is_told(make, parts):
     """A destination that no longer holds what it was sent is named in an event."""
     parts.missing = ("lake",)

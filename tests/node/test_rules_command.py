@@ -12,11 +12,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from config.load import load
 from dicom.entity import Origin
 from dicom.errors import CannotUnderstand, ConfigFault, DoesNotMatch, StorageFault
-from node.applying import RULES_APPLIED
 from node.cli import penumbra
 from routing.job import State
 from routing.rules import compile_rules
-from routing.settle import Timing
 
 HEAD = """
 [node]
@@ -265,71 +263,6 @@ def test_only_what_settled_since_then_is_replayed(front, config, new):
     front.settle(compile_rules(load(config).rules), now=time.time() - 7200)
     assert "0 Series settled" in said("replay", "-c", new, "--since", "1h")
     assert "1 Series settled" in said("replay", "-c", new, "--since", "3h")
-
-
-def jobs(front) -> list[str]:
-    return [
-        f"{job.spec.rule} {job.spec.kind} {job.spec.target} {job.spec.series.series_instance_uid}"
-        for job in front.ledger.jobs.list(list(State))
-    ]
-
-
-def test_apply_writes_what_replay_shows_and_only_once(past, new: Path):
-    """Jobs that were not made are written, those that were stay; doing it again writes nothing."""
-    before = jobs(past)
-    dry = said("apply", "-c", new, "--dry-run")
-    assert jobs(past) == before
-    added = [line for line in said("replay", "-c", new).splitlines() if line.startswith("  + ")]
-    assert added
-    assert [line for line in dry.splitlines() if line.startswith("  + ")] == added
-    told = said("apply", "-c", new, "--yes")
-    assert f"{len(added)} jobs were written." in told
-    assert jobs(past)[: len(before)] == before
-    assert len(jobs(past)) == len(before) + len(added)
-    assert "0 jobs for 0 Series" in said("apply", "-c", new, "--yes")
-    (event, *_) = [one for one in past.ledger.outbox.after(0, 99) if one.type == RULES_APPLIED]
-    assert event.data["by"]
-
-
-def test_apply_asks_first(past, new: Path):
-    """Nothing is written unless somebody says yes."""
-    before = jobs(past)
-    done = CliRunner().invoke(penumbra, ["rules", "apply", "-c", str(new)], input="n\n")
-    assert done.exit_code == 1
-    assert "Write" in done.output
-    assert jobs(past) == before
-
-
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [
-        (["--study", "1.2.4"], True),
-        (["--study", "1.9"], False),
-        (["--since", "1s", "--study", "1.2.4"], True),
-    ],
-)
-def test_apply_can_be_narrowed(past, new: Path, options: list[str], count: bool):
-    """One Study, one rule, or one time, and no other."""
-    assert ("0 jobs" not in said("apply", "-c", new, "--dry-run", *options)) is count
-    assert isinstance(run("apply", "-c", new, "--rule", "nothing").exception, DoesNotMatch)
-
-
-def test_rules_per_study_are_applied_once_the_study_has_settled(front, config: Path):
-    """Before that they are not missed: the settler makes their jobs."""
-    per_study = config.parent / "study.toml"
-    rule = (
-        '[[rules]]\nname = "whole"\nper = "study"\nsend = ["lake"]\n'
-        "when = { NumberOfStudyRelatedSeries = 1 }\n"
-    )
-    per_study.write_text(HEAD + rule)
-    front.receive(image())
-    front.settle([], now=time.time())
-    assert "0 jobs" in said("apply", "-c", per_study, "--dry-run")
-    front.timing = Timing(1, 1)
-    front.settle([], now=time.time())
-    assert "forward to lake, rule 'whole'" in said("apply", "-c", per_study, "--yes")
-    assert "rule 'whole' (per study) matches" in said("explain", "1.2.4", "-c", per_study)
-    assert "made, revision 1 (quiet): forward to lake" in said("explain", "1.2.4", "-c", per_study)
 
 
 def test_files_are_taken_for_a_whole_study(config: Path, scan: Path):

@@ -10,6 +10,7 @@ import structlog
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
+from dicom import head as heads
 from dicom.part10 import HEAD_LIMIT_BYTES
 from routing.job import State
 from routing.rules import Rule, compile_rule
@@ -151,6 +152,27 @@ def test_a_lost_head_is_no_empty_one(front):
         ("not MR", "its first object cannot be read (corrupt)"),
         ("no comments", "its first object cannot be read (corrupt)"),
     ]
+
+
+@pytest.mark.p3
+def test_a_head_that_nobody_can_read_stops_no_other(front, monkeypatch):
+    """Where reading a head is a bug of ours, that Series' rules fail, and all others settle."""
+    front.receive(dataset(), EXPLICIT)
+    other = Dataset()
+    other.SOPClassUID, other.SOPInstanceUID, other.Modality = CT, "1.2.9", "CT"
+    other.StudyInstanceUID, other.SeriesInstanceUID = "1.2.4", "1.2.6"
+    front.receive(other)
+    pick = heads.pick
+
+    def broken(stream, *facts):
+        found = pick(stream, *facts)
+        return found if "Rows" not in found else 1 / 0
+
+    monkeypatch.setattr(heads, "pick", broken)
+    assert front.settle([rule("r", when={"Modality": "CT", "Rows": {"not": 1}})]) == 2
+    assert len(waiting(front)) == 1
+    ((uid, facts),) = failures(front)
+    assert (uid, facts["words"]) == ("1.2.5", "its first object cannot be read (cannot-understand)")
 
 
 def test_a_late_object_makes_a_revision_by_the_same_head(front):

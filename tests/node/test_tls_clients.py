@@ -16,7 +16,7 @@ from pynetdicom import AE
 from examples.peers.node import running_node
 from examples.peers.process import free_port, wait_until
 
-MANUAL = Path(__file__).parents[2] / "docs" / "operations.md"
+MANUAL = Path(__file__).parents[2] / "docs" / "encryption.md"
 
 dcmtk = pytest.mark.skipif(not shutil.which("storescu"), reason="needs Debian's dcmtk (storescu)")
 openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="needs Debian's openssl")

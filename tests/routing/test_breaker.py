@@ -119,6 +119,7 @@ def test_one_asks_at_a_time_and_another_when_it_is_lost():
     here = open_breaker()
     assert not breaker.is_due(here, 9.9)
     assert breaker.is_due(here, 10)
+    assert not breaker.is_due(breaker.asked(here, 10, 86_400), 11), "however long leases are"
     here = breaker.asked(here, 10, 30)
     assert not breaker.is_due(here, 39.9)
     assert breaker.is_due(here, 40)

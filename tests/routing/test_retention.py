@@ -48,6 +48,7 @@ def debts(*owed: Debt) -> Standing:
         (replace(SERIES, pinned=True), Verdict.PINNED),
         (replace(SERIES, open=True), Verdict.OPEN),
         (replace(SERIES, revision=0), Verdict.OPEN),
+        (replace(SERIES, unplanned=True), Verdict.UNPLANNED),
         (debts(replace(SENT, state=State.WAITING)), Verdict.OWED),
         (debts(replace(SENT, state=State.RUNNING)), Verdict.OWED),
         (debts(replace(SENT, state=State.HELD)), Verdict.OWED),
@@ -133,7 +134,7 @@ HOLDINGS = st.builds(
 )  # fmt: skip
 STANDINGS = st.builds(
     Standing, st.booleans(), st.integers(0, 2), st.booleans(), st.booleans(),
-    st.lists(MADE_DEBTS, max_size=4), st.tuples(HOLDINGS),
+    st.lists(MADE_DEBTS, max_size=4), st.tuples(HOLDINGS), st.booleans(),
 )  # fmt: skip
 TIMES = st.none() | st.floats(0, NOW)
 POLICIES = st.builds(Policy, TIMES, st.none(), TIMES)
@@ -146,7 +147,8 @@ def test_nothing_leaves_unproven(series: Standing, policy: Policy, for_room: boo
     (one,) = series.holdings
     if judge(series, policy, NOW, for_room=for_room)[1] is not Verdict.LEAVES:
         return
-    assert not any([series.open, series.pinned, series.legal_hold, one.conflict])
+    assert not any([series.open, series.pinned, series.legal_hold, series.unplanned])
+    assert not one.conflict
     assert {debt.state for debt in series.debts} <= {State.DONE, State.DROPPED}
     assert one.intake in {"", State.DONE, State.DROPPED}
     wanted = needs(one, series)

@@ -9,7 +9,7 @@ from storage.vault.database import Database as VaultDatabase
 BOTH = ("ledger", "evidence", "vault", "retention")
 """Folders whose tests run twice, but for those that are about SQLite's files, or no files:"""
 ONCE = {
-    "test_arrived.py",
+    "test_arriving.py",
     "test_crash.py",
     "test_machine.py",
     "test_migrate.py",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from obstore.exceptions import GenericError
 
 from config.sources import BucketSource
-from dicom.errors import Unreachable
+from dicom.errors import StorageFault, Unreachable
 from node.sources.bucket import BucketPlace
 from node.sources.place import Changed
 from storage import bucket_source
@@ -73,6 +73,14 @@ def test_a_body_that_breaks_off_is_fetched_on(bucket, tmp_path, monkeypatch):
     assert len(asked) == 4
 
 
+def test_a_full_disk_here_is_no_fault_of_the_store(bucket):
+    """What cannot be written here is told as that, not as a store that does not answer."""
+    with pytest.raises(StorageFault, match="No space left"):
+        bucket.download(bucket.find("a.dcm"), Path("/dev/full"))
+    with pytest.raises(StorageFault, match="No such file"):
+        bucket.download(bucket.find("a.dcm"), Path("/nowhere/at/all"))
+
+
 def test_a_body_that_never_comes_is_unreachable(bucket, tmp_path, monkeypatch):
     """Without a byte more the tries end, and the source tries again later."""
     get = obstore.get
@@ -102,7 +110,7 @@ def test_fetched_files_are_gone_afterwards(place, tmp_path):
     entries = list(place.entries())
     place.ahead(entries)
     with place.fetch(entries[0]) as file:
-        assert hashlib.sha256(file.read_bytes()).digest() == hashlib.sha256(CONTENT).digest()
+        assert hashlib.sha256(file.path.read_bytes()).digest() == hashlib.sha256(CONTENT).digest()
     place.close()
     assert list((tmp_path / "scratch" / "fetched").iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCapture
 
 from dicom.entity import Origin
 from dicom.uid import derive
-from node.sources.door import Door, Terms
+from node.sources.door import Door
 from node.sources.examining import Examiner
 from node.sources.folder import FolderPlace
+from node.sources.terms import Terms
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
@@ -110,7 +112,14 @@ class Bench:
         (self.root / "box").mkdir(exist_ok=True)
         return self.root / "box"
 
-    def door(self, *, quiet_s: float = 0.0, place: Any = None, **changed: Any) -> Door:
+    def door(
+        self,
+        *,
+        quiet_s: float = 0.0,
+        place: Any = None,
+        clock: Callable[[], float] = time.time,
+        **changed: Any,
+    ) -> Door:
         """Make a door."""
         terms = Terms(
             name="box", origin=Origin.FOLDER, ae_title="BOX", called_ae="PENUMBRA", after="keep",
@@ -121,7 +130,7 @@ class Bench:
         place = place or FolderPlace(self.box, quiet_s, lambda: self.now)
         made = Door(
             replace(terms, **changed), place, self.spool, self.ledger.taken, brake=self.brake,
-            tell=self.told.extend, examiner=self.examiner, monotonic=lambda: self.now,
+            tell=self.told.extend, examiner=self.examiner, clock=clock, monotonic=lambda: self.now,
         )  # fmt: skip
         self.doors.append(made)
         return made

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy import func, select
 
-from dicom.errors import SpoolFull
+from config.sources import BucketSource
+from dicom.errors import Refused, SpoolFull, StorageFault
 from dicom.part10 import file_meta
 from node.sources import door as doors
-from storage.ledger.arrived import ReadingHere
+from node.sources.bucket import BucketPlace
+from storage.ledger.arriving import ReadingHere
+from storage.ledger.taken_schema import taken
 from storage.spool.reader import SpoolReader
 
 
@@ -106,6 +110,18 @@ def test_a_bad_file_is_rejected_with_its_reason(bench, make_file, content, words
     assert (bench.box / "a").exists() == (after == "keep")
     assert (bench.box / "rejected" / "a").exists() == (after != "keep")
     assert door.look().rejected.total() == 0
+
+
+def test_a_reason_that_cannot_be_written_rejects_nothing(bench):
+    """An object is rejected once its reason is written: a person must find it."""
+    bench.put("a", b"bad")
+    (bench.root / "scratch").mkdir()
+    (bench.root / "scratch" / "rejected").touch()
+    door = bench.door()
+    with pytest.raises(StorageFault, match="scratch/rejected cannot be written"):
+        door.look()
+    (bench.root / "scratch" / "rejected").unlink()
+    assert door.look().rejected.total() == 1
 
 
 def test_a_cut_file_and_odd_uids_are_rejected(bench, make_file):
@@ -289,3 +305,90 @@ def test_a_broken_sidecar_tells_all_its_faults_and_can_be_mended(bench, picture,
     bench.put("a.json", {"PatientID": "1"})
     assert door.look().taken == 1
     assert door.look().taken == 0
+
+
+@pytest.mark.parametrize("renewed", ["a.png", "a.json"])
+def test_half_of_a_pair_is_not_taken_with_half_of_another(bench, picture, grey, colour, renewed):
+    """Where names are used again, a new image never gets the former patient's sidecar."""
+    pairs = [
+        {"a.png": picture(grey, "PNG"), "a.json": {"PatientID": "1"}},
+        {"a.png": picture(colour, "PNG"), "a.json": {"PatientID": "2"}},
+    ]
+    for name, content in pairs[0].items():
+        bench.put(name, content)
+    door = bench.door(sidecar_wait_s=60)
+    assert door.look().taken == 1
+    bench.put(renewed, pairs[1].pop(renewed))
+    assert (door.look().taken, door.look().waiting) == (0, 1)
+    ((name, content),) = pairs[1].items()
+    bench.put(name, content)
+    assert door.look().taken == 1
+    found = [dcmread(io.BytesIO(body)) for body in bench.bodies()]
+    assert {(one.PatientID, one.SamplesPerPixel) for one in found} == {("1", 1), ("2", 3)}
+
+
+def test_half_of_a_pair_that_stays_alone_is_rejected(bench, picture, grey):
+    """An image that was renewed without its sidecar is told after the wait, and only then."""
+    bench.put("a.png", picture(grey, "PNG"))
+    bench.put("a.json", {"PatientID": "1"})
+    door = bench.door(sidecar_wait_s=60)
+    door.look()
+    bench.put("a.png", picture(grey >> 1, "PNG"))
+    assert door.look().waiting == 1
+    bench.now += 60
+    assert door.look().rejected == {"alone": 1}
+    assert "taken with another image" in bench.reasons()
+    assert len(bench.stored()) == 1
+
+
+def test_nodes_that_share_a_ledger_have_folders_of_their_own(bench, make_file):
+    """A source of the same name and path on another machine is another one."""
+    bench.put("a", make_file())
+    assert bench.door(machine="one").look().taken == 1
+    assert bench.door(machine="two").look().taken == 1
+    assert bench.door(machine="one").look().taken == 0
+
+
+def test_what_is_long_gone_is_forgotten(bench, make_file):
+    """The memory of kept files lasts as long as they do, and not for ever."""
+    a_day, now = 86_400.0, [0.0]
+    kept, gone = bench.put("kept", make_file()), bench.put("gone", make_file(2))
+    door = bench.door(clock=lambda: now[0])
+    assert door.look().taken == 2
+    gone.unlink()
+    for day in (20, 31, 40):
+        now[0] = day * a_day
+        assert door.look().taken == 0
+    with bench.ledger.database.read() as db:
+        assert db.execute(select(func.count()).select_from(taken)).scalar_one() == 1
+    assert kept.exists()
+
+
+def test_no_picture_stays_in_the_scratch_folder(bench, picture, grey):
+    """What a killed process left of a conversion is gone with the next start."""
+    (bench.root / "scratch").mkdir()
+    (bench.root / "scratch" / "converted.dcm").write_bytes(b"KANARIENVOGEL")
+    bench.door()
+    assert list((bench.root / "scratch").iterdir()) == []
+
+
+def test_an_object_that_the_store_refuses_hides_no_other(bench, make_file, tmp_path, monkeypatch):
+    """An object that is archived, or sealed with another's key, waits; others are taken."""
+    (tmp_path / "bucket").mkdir()
+    for number in range(3):
+        (tmp_path / "bucket" / f"{number}.dcm").write_bytes(make_file(number))
+    source = BucketSource(kind="bucket", url=f"file://{tmp_path}/bucket")
+    place = BucketPlace("inbox", source, tmp_path / "scratch", lambda _: b"")
+    download = place._bucket.download
+
+    def refuse(one, file):
+        if one.key == "0.dcm":
+            raise Refused("it is archived")
+        download(one, file)
+
+    monkeypatch.setattr(place._bucket, "download", refuse)
+    door = bench.door(place=place)
+    tally = door.look()
+    assert (tally.taken, tally.waiting, tally.trouble) == (2, 1, "refused: it is archived")
+    monkeypatch.setattr(place._bucket, "download", download)
+    assert (door.look().taken, door.look().trouble) == (1, "")

@@ -1,6 +1,7 @@
 """Pictures become objects that dciodvfy finds no error in, or are refused in words."""
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import get_frame
 
+from config.profiles import Profile
+from config.shapes import Secret
+from deid.apply import deidentify
+from deid.profile import compile_profile
 from dicom.capture import Uids, part10
 from dicom.errors import CannotUnderstand
 from node.sources import picture as pictures
@@ -172,3 +177,32 @@ def test_what_no_object_can_hold_is_refused(colour, picture, make, words):
     """A picture that would be changed, misread or would burst memory is refused in words."""
     with pytest.raises(CannotUnderstand, match=words):
         pictures.read(make(colour, picture))
+
+
+@pytest.mark.p4
+@pytest.mark.p6
+@pytest.mark.parametrize("tail", [b"", b"KANARIE behind the end"])
+def test_a_profile_takes_out_what_a_jpeg_says_beside_its_pixels(colour, picture, tail):
+    """EXIF, a comment, a colour profile and what stands behind the end do not leave the node."""
+    exif = Image.Exif()
+    exif[0x010E] = "KANARIE in EXIF"
+    beside = {"exif": exif, "comment": b"KANARIE in COM", "icc_profile": b"KANARIE in ICC" * 20}
+    file = picture(colour, "JPEG", **({} if tail else beside)) + tail
+    said = sidecar.read(b'{"PatientID": "KANARIE", "BurnedInAnnotation": "NO"}')
+    whole = part10(pictures.read(file), said.model_dump(), UIDS, is_x_ray=False)
+    settings = {"base": "basic", "key": Secret(env="UNUSED")}
+    profile = compile_profile("site", Profile.model_validate(settings), bytes(range(32)))
+    left = b"".join(deidentify(whole, profile).chunks)
+    assert file.count(b"KANARIE") >= (1 if tail else 22)
+    assert b"KANARIE" not in left
+    assert dcmread(io.BytesIO(left)).pixel_array.shape == (48, 64, 3)
+
+
+def test_a_spacing_fits_its_field():
+    """A length with more digits than a DS has room for is rounded, and is no invalid value."""
+    out = io.BytesIO()
+    Image.new("L", (8, 8)).save(out, "PNG")
+    said = json.loads(SAID % b"dx") | {"ImagerPixelSpacing": [0.12345678901234567, 1.1e-300]}
+    facts = sidecar.read(json.dumps(said).encode()).model_dump()
+    dataset = dcmread(io.BytesIO(part10(pictures.read(out.getvalue()), facts, UIDS, is_x_ray=True)))
+    assert [str(each) for each in dataset.ImagerPixelSpacing] == ["0.123456789", "1.1e-300"]

@@ -64,6 +64,16 @@ def test_anything_is_read_or_refused(said):
     assert found.StudyTime is None or time_of(found.StudyTime)
 
 
+@pytest.mark.parametrize(
+    "said",
+    ['{"PatientID": "1", "PatientID": "2"}', '{"PatientID": "1", "StudyID": "", "PatientID": "1"}'],
+)
+def test_a_patient_is_named_once(said):
+    """A key that stands twice is refused: programs do not agree on which one counts."""
+    with pytest.raises(CannotUnderstand, match="PatientID is said twice"):
+        sidecar.read(said.encode())
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(content):
     """What is no JSON is refused in words, whatever it is."""

@@ -10,8 +10,8 @@ from dicom.errors import ConfigFault, DoesNotMatch, Refused, StorageFault
 from examples.peers.process import wait_until
 from node.metrics import Metrics
 from node.sources import sources as module
-from node.sources.door import Tally
 from node.sources.sources import Sources, Watch, open_sources
+from node.sources.terms import Tally
 
 
 class Doors:
@@ -92,6 +92,8 @@ def test_metrics_count_each_source(watch):
     text = metrics.render().decode()
     assert 'penumbra_source_objects{source="inbox",state="taken"} 1.0' in text
     assert 'penumbra_source_objects{source="inbox",state="waiting"} 0.0' in text
+    assert 'penumbra_source_in_trouble{source="inbox"} 0.0' in text
+    assert 'penumbra_source_looked_timestamp_seconds{source="inbox"} 1' in text
 
 
 def test_an_unknown_source_cannot_be_woken():

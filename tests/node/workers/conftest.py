@@ -23,8 +23,9 @@ from node.workers.workshop import Done, Workshop
 from routing.job import Job, Kind, NewJob
 from storage.evidence.entry import Recorded
 from storage.ledger import jobs
-from storage.ledger.arrived import read
+from storage.ledger.arriving import read
 from storage.ledger.ledger import Ledger
+from storage.ledger.proven import record
 from storage.spool.deposit import deposit
 from storage.spool.reader import SpoolReader
 from storage.spool.spool import Spool
@@ -138,7 +139,12 @@ class Site:
         return Workshop(settings, Ledger.open_existing(data_dir), reader, Pool())
 
     def work(self, shop: Workshop) -> Done:
-        return forward(self.claim(shop), shop)
+        job = self.claim(shop)
+        done = forward(job, shop)
+        if done.paid is not None:
+            with shop.ledger.database.write() as db:
+                record(db, done.paid)
+        return done
 
     def claim(self, shop: Workshop) -> Job:
         for owner in ("w1", "w2"):

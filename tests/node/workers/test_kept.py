@@ -31,7 +31,7 @@ def kept(scp, tmp_path):
     settings = Settings(
         peers={"RAW": Peer(host=scp.host, port=scp.port)},
         destinations={
-            "pacs": DicomDestination(kind="dicom", peer="RAW", timeout_s=5),
+            "pacs": DicomDestination(kind="dicom", peer="RAW", timeout_s=5, associations=1),
             "shelf": FolderDestination(kind="folder", path=tmp_path),
         },
     )

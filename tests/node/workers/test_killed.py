@@ -11,9 +11,9 @@ import pytest
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
+import node.workers.forward as sending
 from ai.pipeline import Pool
 from config.load import load
-from node.workers.forward import forward
 from node.workers.handlers import HANDLERS
 from node.workers.workshop import Workshop
 from storage.destinations.folder import Folder
@@ -40,7 +40,8 @@ settings = load(Path(sys.argv[1]))
 data_dir = settings.node.data_dir
 shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
 job = shop.ledger.jobs.claim("w1", HANDLERS.keys(), time.time(), 600)
-forward(job, shop)
+sending.FLUSH_S = 0
+sending.forward(job, shop)
 """
 
 

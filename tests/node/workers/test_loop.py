@@ -13,6 +13,7 @@ from config.load import load
 from dicom.entity import SeriesKey
 from dicom.errors import Fault, Refused, SpoolFull, Unreachable
 from examples.peers.process import free_port, wait_until
+from node.workers import loop as loop_module
 from node.workers.asking import ask
 from node.workers.handlers import HANDLERS
 from node.workers.loop import Loop
@@ -23,6 +24,8 @@ from routing.breaker import State as Breaks
 from routing.job import Job, Kind, NewJob, State
 from routing.retry import Policy
 from storage.ledger import jobs as job_table
+from storage.ledger.database import Away
+from storage.ledger.jobs import Jobs
 from storage.ledger.ledger import Ledger
 from storage.spool.reader import SpoolReader
 
@@ -144,6 +147,55 @@ def test_a_worker_that_lost_its_job_lets_it_go(shop: Workshop):
     owe(shop, "shelf", "1.4")
     assert Loop(shop, {Kind.FORWARD: lambda *_: Done("fine")}, "w", Policy()).step()
     assert shop.ledger.jobs.counts()[State.DONE] == 2
+
+
+class AwayFor:
+    """A ledger's answer that comes when it was asked so often in vain."""
+
+    def __init__(self, real: Callable[..., Any], times: int) -> None:
+        self.real, self.times = real, times
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.times -= 1
+        if self.times >= 0:
+            raise Away("ledger: gone")
+        return self.real(*arguments, **named)
+
+
+def test_an_outcome_waits_for_its_ledger(shop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    """What was done while the ledger was away is noted once it is back, and not done again."""
+    owe(shop, "shelf")
+    monkeypatch.setattr(loop_module, "AWAY_WAIT_S", 0.01)
+    monkeypatch.setattr(Jobs, "finish", staticmethod(AwayFor(shop.ledger.jobs.finish, 3)))
+    job = step(shop, lambda *_: Done("fine"))
+    assert (job.state, job.attempts, job.losses) == (State.DONE, 1, 0)
+
+
+def test_a_ledger_that_is_away_costs_no_attempt(shop: Workshop):
+    """Where it goes away under a job, the job is put back as it was."""
+    owe(shop, "shelf")
+    job = step(shop, failing(Away("ledger: gone")))
+    assert (job.state, job.attempts, job.failing_since) == (State.WAITING, 0, None)
+
+
+def test_a_claim_that_nobody_knows_of_is_given_back(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    """Where a claim was committed and its answer lost, the worker does the job all the same."""
+    owe(shop, "shelf")
+    claim = shop.ledger.jobs.claim
+
+    def lost(*arguments: Any, **named: Any) -> Job | None:
+        assert claim(*arguments, **named)
+        monkeypatch.undo()
+        raise Away("ledger: broke off")
+
+    monkeypatch.setattr(Jobs, "claim", staticmethod(lost))
+    monkeypatch.setattr(loop_module, "IDLE_WAIT_S", 0.01)
+    loop = Loop(shop, {Kind.FORWARD: lambda *_: (loop.stop(), Done("fine"))[1]}, "w", Policy())
+    loop.run()
+    (job,) = shop.ledger.jobs.list(list(State))
+    assert (job.state, job.attempts, job.losses) == (State.DONE, 1, 0)
 
 
 def test_what_follows_is_owed(shop: Workshop):

@@ -61,7 +61,9 @@ def step(shop, kinds=frozenset(HANDLERS)):
     if job is None:
         return None
     done = HANDLERS[job.spec.kind](job, shop)
-    shop.ledger.jobs.finish(job, time.time(), done.events, done.words, done.follow_up)
+    shop.ledger.jobs.finish(
+        job, time.time(), done.events, done.words, done.follow_up, paid=done.paid
+    )
     return job, done
 
 

@@ -31,9 +31,9 @@ send = ["out"]
 WORKER = """
 import sys, time
 from pathlib import Path
+import node.workers.forward as sending
 from ai.pipeline import Pool
 from config.load import load
-from node.workers.forward import forward
 from node.workers.handlers import HANDLERS
 from node.workers.workshop import Workshop
 from storage.ledger.ledger import Ledger
@@ -42,7 +42,8 @@ from storage.spool.reader import SpoolReader
 settings = load(Path(sys.argv[1]))
 data_dir = settings.node.data_dir
 shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
-forward(shop.ledger.jobs.claim("w1", HANDLERS.keys(), time.time(), 600), shop)
+sending.FLUSH_S = 0
+sending.forward(shop.ledger.jobs.claim("w1", HANDLERS.keys(), time.time(), 600), shop)
 """
 
 

@@ -119,6 +119,7 @@ def test_a_worker_that_is_asked_to_end_stops_between_two_objects(
     site: Any, shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ):
     """It does not first make a whole batch ready."""
+    monkeypatch.setattr(module, "TOGETHER_S", 1000)  # on a busy machine a batch would end before
     site.owe("linked")
     made: list[int] = []
     real = module.deidentify

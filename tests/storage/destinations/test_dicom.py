@@ -15,7 +15,9 @@ from examples.peers import folder_pacs
 @pytest.fixture
 def opened(make_destination):
     def open_at(pacs, timeout_s=5.0):
-        settings = DicomDestination(kind="dicom", peer=pacs.aet, timeout_s=timeout_s)
+        settings = DicomDestination(
+            kind="dicom", peer=pacs.aet, timeout_s=timeout_s, associations=1
+        )
         return closing(make_destination(settings, {pacs.aet: Peer(host=pacs.host, port=pacs.port)}))
 
     return open_at

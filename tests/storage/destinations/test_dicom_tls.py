@@ -32,7 +32,9 @@ def ours(pki):
 @pytest.fixture
 def opened(make_destination):
     def open_at(pacs, tls, *, port=None, host="localhost", **settings):
-        table = DicomDestination(kind="dicom", peer=pacs.aet, **{"timeout_s": 5, **settings})
+        table = DicomDestination(
+            kind="dicom", peer=pacs.aet, **{"timeout_s": 5, "associations": 1, **settings}
+        )
         peer = Peer(host=host, port=port or pacs.port, tls=tls)
         return closing(make_destination(table, {pacs.aet: peer}))
 

@@ -55,7 +55,7 @@ class Grumpy(http.server.BaseHTTPRequestHandler):
 def grumpy(s3_settings):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Grumpy) as server:
         server.daemon_threads, server.asked = True, 0
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server
         server.shutdown()

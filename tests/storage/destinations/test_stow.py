@@ -141,6 +141,59 @@ def test_a_conflict_without_reasons_is_looked_up(opened, make):
     assert [one.proof for one in receipts] == ["STOW-RS 409, already there: listed by QIDO-RS"]
 
 
+@pytest.mark.p7
+@pytest.mark.parametrize("code", [0xA900, 0xC000, 0x0124])
+def test_a_reason_is_believed_whatever_is_listed(opened, make, code):
+    """A changed object that a server does not want, while it holds the old one under that UID,
+    gets no receipt for the old one."""
+    pacs = WebPacs(answer=lambda _, uids: result([], dict.fromkeys(uids, code), 409))
+    changed = make(1, comment="changed")
+    pacs.objects[changed.sop_instance_uid] = b"".join(make(1).chunks)
+    with (
+        web_pacs.running(pacs),
+        opened(pacs) as destination,
+        pytest.raises(Refused, match=f"0x{code:04X}"),
+    ):
+        list(destination.send([changed]))
+
+
+@pytest.mark.p7
+def test_two_objects_of_one_uid_do_not_share_a_request(opened, make):
+    """The answer is by UID: what it says of one must not become the other's receipt."""
+    twins = [make(1), make(2), make(1, comment="other")]
+    answers = iter([result([one.sop_instance_uid for one in twins[:2]], {})])
+
+    def answer(_, uids):
+        return next(answers, result([], dict.fromkeys(uids, 0xC000), 409))
+
+    receipts = []
+    with web_pacs.running(WebPacs(answer=answer)) as pacs, opened(pacs) as destination:
+        with pytest.raises(Refused, match="1 refused"):
+            take(destination.send(iter(twins)), receipts)
+        assert [len(batch) for batch in pacs.batches] == [2, 1]
+    assert [one.source_digest for one in receipts] == [one.source_digest for one in twins[:2]]
+
+
+@pytest.mark.p3
+def test_what_a_full_server_took_has_receipts(opened, objects):
+    """A server that ran full within a request ends the delivery, after the receipts of what it
+    stored of it."""
+    late = [one.sop_instance_uid for one in objects[:4]]
+
+    def answer(_, uids):
+        failed = {uid: 0xA700 for uid in uids if uid in late}
+        return result([one for one in uids if one not in late], failed, 202)
+
+    receipts = []
+    with web_pacs.running(WebPacs(answer=answer)) as pacs:
+        with opened(pacs, batch_objects=8) as destination, pytest.raises(Busy, match="0xA700"):
+            take(destination.send(iter(objects)), receipts)
+        assert len(pacs.batches) == 1
+    assert [one.sop_instance_uid for one in receipts] == [
+        one.sop_instance_uid for one in objects[4:8]
+    ]
+
+
 def test_silence_about_an_object_is_no_receipt(opened, make):
     """200 with an empty body proves nothing: the object is looked for, and refused if missing."""
     kept, lost = WebPacs(answer=lambda *_: (200, {}, b"")), WebPacs(keeps=False)
@@ -319,32 +372,3 @@ def test_orthanc_with_a_password(opened, make, tmp_path, monkeypatch):
                     continue
                 with pytest.raises(fault, match="401"):
                     list(destination.send([make(2)]))
-
-
-def test_other_bytes_are_found_by_reading_back(opened, make):
-    """A server that changes what it is sent gets no receipt where read_back was asked for."""
-    pacs = WebPacs()
-    with web_pacs.running(pacs), opened(pacs, read_back=True) as destination:
-        (receipt,) = destination.send([make(1)])
-        assert receipt.digest_read_back == receipt.digest_sent
-
-        def changing(pacs, uids):
-            pacs.objects |= dict.fromkeys(uids, b"something else")
-            return result(uids, {}, 202)
-
-        pacs.answer = changing
-        with pytest.raises(Refused, match="other bytes than were sent"):
-            list(destination.send([make(2)]))
-        (proof,) = destination.prove([delivered(receipt, make(1))])
-        assert (proof.holds, proof.digest) == (True, receipt.digest_sent)
-
-
-def test_search_goes_on_page_by_page(opened, make):
-    """A Series of more objects than a page of QIDO-RS is searched to its end."""
-    pacs = WebPacs()
-    with web_pacs.running(pacs), opened(pacs) as destination:
-        (receipt,) = destination.send([make(1)])
-        pacs.objects = {f"1.{number}": b"" for number in range(2300)} | pacs.objects
-        (proof,) = destination.prove([delivered(receipt, make(1))])
-        assert proof.holds is True
-        assert sum("offset=" in path for _, path, _ in pacs.requests) == 4

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from dicom.commitment import FailureReason, Reference, Report, Request
 from dicom.entity import Arrival, Instance, Location, SeriesKey
@@ -17,8 +18,11 @@ from routing.job import Kind, NewJob
 from routing.settle import Completion, Reason
 from storage.destinations.base import Receipt
 from storage.ledger.commitments import State
+from storage.ledger.events import NewEvent
 from storage.ledger.intake import Arrived
 from storage.ledger.ledger import Ledger
+from storage.ledger.schema import series
+from storage.ledger.unplanned import Unplanned
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 KEY = SeriesKey("1.2", "1.2.3")
@@ -109,6 +113,19 @@ def test_what_nobody_sends_has_no_debts(ledger: Ledger):
     assert not stands(ledger, awaits_study=True).is_settled
 
 
+@pytest.mark.p1
+def test_a_rule_that_could_not_say_leaves_open_what_is_owed(ledger: Ledger):
+    """Where nobody knows whether a rule sends a Series, nothing of it is vouched for."""
+    ledger.intake.absorb([arrived("1.2.3.1")], {}, 11)
+    (one,) = ledger.settling.candidates(99, lambda _: True)
+    fault = Unplanned(KEY, "r", "Modality is not there", 12)
+    done = Completion(12, Reason.QUIET, "quiet")
+    assert ledger.settling.settle(one, done, [], 12, undecided=[fault])
+    assert not stands(ledger).is_settled
+    ledger.settling.add([], 13, NewEvent("penumbra.rules.applied", "1.2.3", {}), [fault])
+    assert stands(ledger).is_settled
+
+
 @pytest.mark.p7
 def test_a_conflict_is_in_doubt_until_a_person_decides(ledger: Ledger):
     """While another object under the UID is held, nobody knows which one is meant."""
@@ -153,7 +170,6 @@ def test_a_request_outlives_the_process_and_is_judged_once(ledger: Ledger, tmp_p
     assert claimed(ledger, Kind.REPORT).spec.target == "CT1"
     ledger.commitments.reported(asked.id, 18)
     assert ledger.commitments.counts()["reported"] == 1
-    assert (ledger.commitments.forget(18), ledger.commitments.forget(19)) == (0, 1)
     again.close()
 
 
@@ -170,14 +186,64 @@ def test_the_same_transaction_twice(ledger: Ledger):
 
 def test_open_requests_have_an_end(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
     """A peer that asks and asks is told to wait; another peer is not, and reports make room."""
-    monkeypatch.setattr("storage.ledger.commitments.MOST_PENDING", 2)
+    monkeypatch.setattr("storage.ledger.commitments.MOST_OPEN", 2)
     first = ledger.commitments.receive(Request("1.1", LIST), "CT1", 10)
     ledger.commitments.receive(Request("1.2", LIST), "CT1", 10)
     with pytest.raises(ResourceLimitation):
         ledger.commitments.receive(Request("1.3", LIST), "CT1", 10)
     ledger.commitments.receive(Request("1.3", LIST), "CT2", 10)
-    assert ledger.commitments.conclude(ledger.commitments.get(first), [], 11, 5)
+    asked = ledger.commitments.get(first)
+    assert ledger.commitments.conclude(asked, [], 11, 5)
+    ledger.commitments.reported(first, 11)
     ledger.commitments.receive(Request("1.3", LIST), "CT1", 12)
+    monkeypatch.setattr("storage.ledger.commitments.MOST_NAMED", 3)
+    with pytest.raises(ResourceLimitation):
+        ledger.commitments.receive(Request("1.4", LIST), "CT2", 12)
+
+
+def judged(ledger: Ledger, transaction: str, peer: str, now: float) -> int:
+    """Have a request judged, and give its number."""
+    number = ledger.commitments.receive(Request(transaction, LIST), peer, now)
+    assert ledger.commitments.conclude(ledger.commitments.get(number), [], now, 5)
+    return number
+
+
+def test_what_was_judged_is_not_kept_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
+    """Old requests go, reported or not, and the oldest of a peer that asks too much; open ones
+    stay."""
+    waiting = ledger.commitments.receive(Request("1.9", LIST), "CT1", 1)
+    told = [judged(ledger, f"1.{number}", "CT1", 10 + number) for number in range(3)]
+    other = judged(ledger, "1.0", "CT2", 10)
+    for number in (*told, other):
+        ledger.commitments.reported(number, 20)
+
+    monkeypatch.setattr("storage.ledger.commitments.MOST_NAMED", 4)  # of two each
+
+    def left() -> list[int]:
+        return [one for one in (waiting, *told, other) if ledger.commitments.get(one)]
+
+    ledger.commitments.forget(5)
+    assert left() == [waiting, *told[1:], other]
+    ledger.commitments.forget(12)
+    assert left() == [waiting, told[2]]
+    monkeypatch.undo()
+    held = judged(ledger, "1.7", "CT1", 30)
+    job = NewJob(Kind.REPORT, SeriesKey("", ""), 0, "", "CT1", digest=str(held))
+    assert ledger.commitments.owe(ledger.commitments.get(held), job, 31)
+    ledger.commitments.forget(31)
+    assert left() == [waiting]
+    assert ledger.commitments.get(held) is None
+
+
+def test_who_asks_again_is_told_where_it_asks(ledger: Ledger):
+    """A request that a job cannot bring its report for is told on the association of the next."""
+    number = judged(ledger, "1.9", "CT1", 10)
+    job = NewJob(Kind.REPORT, SeriesKey("", ""), 0, "", "CT1", digest=str(number))
+    assert ledger.commitments.owe(ledger.commitments.get(number), job, 20)
+    assert ledger.commitments.due(30) == []
+    assert ledger.commitments.receive(Request("1.9", LIST), "CT1", 30) == number
+    (again,) = ledger.commitments.due(30)
+    assert (again.id, again.state) == (number, State.JUDGED)
 
 
 def sent(ledger: Ledger) -> int:
@@ -215,6 +281,77 @@ def test_answers_are_noted_for_each_instance(ledger: Ledger):
     assert ledger.committed.missing(KEY, "pacs") == []
 
 
+@pytest.mark.p1
+def test_who_commits_is_asked_before_it_counts(ledger: Ledger):
+    """Until who delivers has ended, its receipt is no commitment; nor is it where that is held. A
+    delivery from before the config wanted commitment counts by its receipt."""
+    one = arrived("1.2.3.1")
+    ledger.intake.absorb([one], {}, 11)
+    settle(ledger, FORWARD)
+    job = claimed(ledger)
+    deliver(ledger, job.id, one)
+    assert stands(ledger, committing=("pacs",)).debts == (Debt.OWED,)
+    assert stands(ledger).debts == (Debt.PAID,)
+    ledger.jobs.hold(job, "refused", "another object", 22)
+    assert stands(ledger, committing=("pacs",)).debts == (Debt.STUCK,)
+    ledger.jobs.retry(job.id, 23)
+    assert ledger.jobs.finish(claimed(ledger), 24)
+    assert stands(ledger, committing=("pacs",)).debts == (Debt.PAID,)
+
+
+@pytest.mark.p1
+def test_the_next_revision_asks_for_its_own(ledger: Ledger):
+    """That a PACS committed itself to the first of a Series says nothing of what came later."""
+    job = sent(ledger)
+    wanted = ledger.committed.missing(KEY, "pacs")
+    ledger.committed.ask("1.8", job, "PACS", wanted, 30)
+    assert ledger.committed.answer(Report("1.8", LIST), "PACS", 31)
+    (committing,) = (one for one in ledger.jobs.list(["running"]) if one.id == job)
+    assert ledger.jobs.finish(committing, 32)
+    late = arrived("1.2.3.3", "f")
+    ledger.intake.absorb([late], {}, 40)
+    assert stands(ledger, committing=("pacs",)).debts == (Debt.PAID,)
+    assert not stands(ledger, "1.2.3.3").is_settled
+    settle(ledger, replace(FORWARD, revision=2))
+    deliver(ledger, claimed(ledger).id, late)
+    assert stands(ledger, "1.2.3.3", committing=("pacs",)).debts == (Debt.OWED,)
+
+
+@pytest.mark.p1
+def test_a_number_alone_does_not_tell_that_rules_were_asked(ledger: Ledger):
+    """Two nodes may file a Series at once: what is not paid waits while there is news of it."""
+    one = arrived("1.2.3.1")
+    ledger.intake.absorb([one], {}, 11)
+    settle(ledger)
+    assert stands(ledger).is_settled
+    growing = update(series).values(open=True)
+    with ledger.database.write() as db:  # as the other node left it, its Instance's id being lower
+        db.execute(growing)
+    assert not stands(ledger).is_settled
+    settle(ledger, FORWARD)
+    assert ledger.jobs.finish(claimed(ledger), 24)
+    assert stands(ledger).debts == (Debt.STUCK,)
+    with ledger.database.write() as db:
+        db.execute(growing)
+    assert stands(ledger).debts == (Debt.OWED,)
+
+
+def test_requests_of_ours_are_not_kept_for_ever(ledger: Ledger):
+    """One that no job waits for goes; one that is open stays, and so does what was answered."""
+    job = sent(ledger)
+    wanted = ledger.committed.missing(KEY, "pacs")
+    ledger.committed.ask("1.7", job, "PACS", wanted, 20)
+    assert ledger.committed.answer(Report("1.7", LIST), "PACS", 21)
+    ledger.committed.close("1.7")
+    ledger.committed.ask("1.8", job, "PACS", wanted, 20)
+    assert not ledger.committed.open(job).is_taken
+    ledger.committed.taken("1.8", 21)
+    ledger.committed.forget(99)
+    assert not ledger.committed.answer(Report("1.7", LIST), "PACS", 31)
+    assert ledger.committed.open(job).is_taken
+    assert ledger.committed.missing(KEY, "pacs") == []
+
+
 def test_an_answer_wakes_the_job_that_waits_for_it(ledger: Ledger):
     """A job that waits for hours goes on as soon as the report is there."""
     sent(ledger)
@@ -226,6 +363,20 @@ def test_an_answer_wakes_the_job_that_waits_for_it(ledger: Ledger):
     assert ledger.committed.answer(Report("1.8", LIST), "PACS", 61)
     woken = ledger.jobs.claim("w", [Kind.COMMIT], 62, 30)
     assert (woken.id, woken.attempts) == (job.id, 1)
+
+
+def test_steps_have_an_end(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
+    """A peer that begins and never ends is told to; what nobody touched for long goes."""
+    monkeypatch.setattr("storage.ledger.steps.MOST_OPEN", 1)
+    begun = Step(Status.IN_PROGRESS, ("1.2",))
+    ledger.steps.create("1.5", begun, "CT1", 10)
+    with pytest.raises(ResourceLimitation):
+        ledger.steps.create("1.6", begun, "CT1", 11)
+    ledger.steps.create("1.6", begun, "CT2", 11)
+    ledger.steps.change("1.5", Change(Status.DISCONTINUED, has_ended=True), 12)
+    ledger.steps.create("1.7", begun, "CT1", 13)
+    ledger.steps.forget(12)
+    assert [ledger.steps.get(uid) is None for uid in ("1.5", "1.6", "1.7")] == [False, True, False]
 
 
 def test_steps_are_kept_and_changed(ledger: Ledger):

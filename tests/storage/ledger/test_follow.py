@@ -19,7 +19,7 @@ from dicom.uid import derive
 from routing.job import State
 from storage.index.database import Entry, Index
 from storage.ledger import follow
-from storage.ledger.arrived import ReadingHere
+from storage.ledger.arriving import ReadingHere
 from storage.ledger.follow import Follower
 from storage.ledger.intake import Conflict
 from storage.ledger.ledger import Ledger

@@ -9,11 +9,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dicom.entity import SeriesKey
+from dicom.entity import Arrival, Instance, Location, SeriesKey
 from dicom.errors import Unreachable
 from routing.job import TRANSITIONS, Job, Kind, Move, NewJob, State
+from storage.destinations.base import Receipt
 from storage.ledger import jobs as job_table
 from storage.ledger.ledger import Ledger
+from storage.ledger.proven import Proven
 
 KINDS = {Kind.FORWARD, Kind.INFER}
 
@@ -27,6 +29,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def owed(series: str, target: str = "lake", revision: int = 1) -> NewJob:
     return NewJob(Kind.FORWARD, SeriesKey("1.2", series), revision, "rule", target)
+
+
+def proven(uid: str, digest: str) -> tuple[Instance, Receipt]:
+    arrival = Arrival("1.4", uid, "1.5", "CT", "ME", "a", "::1", 1.0)
+    receipt = Receipt("lake", digest, uid, "here", digest, digest, "read-back", 2.0)
+    return Instance(arrival, Location("s", 0, 1), digest), receipt
 
 
 def write(ledger: Ledger, *new: NewJob, now: float = 0) -> None:
@@ -87,6 +95,35 @@ def test_a_worker_that_lost_its_lease_changes_nothing(ledger: Ledger):
     assert not ledger.jobs.renew(slow, 9, 10)
     assert not ledger.jobs.hold(slow, "x", "y", 9)
     assert ledger.jobs.finish(quick, 9)
+
+
+def test_receipts_come_with_the_end(ledger: Ledger):
+    """What was delivered is written with the job's end, also of a worker that lost its lease."""
+    write(ledger, owed("1"))
+    paid = Proven(1, "", [proven("1.2.3", "aa")], attempt=1, rule="rule")
+    slow = claim(ledger, now=1, lease_s=5)
+    assert slow
+    assert ledger.jobs.expire(7, attempts=3) == 1
+    assert not ledger.jobs.finish(slow, 8, paid=paid)
+    quick = claim(ledger, now=9)
+    assert quick
+    assert ledger.jobs.finish(quick, 10, paid=paid)
+    assert [each["source_uid"] for each in ledger.receipts.list()] == ["1.2.3"]
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back(ledger: Ledger):
+    """A worker that may have a job of which it knows nothing puts it back at no cost."""
+    write(ledger, owed("1"), owed("2"))
+    mine, other = claim(ledger, "me"), claim(ledger, "other")
+    assert mine
+    assert other
+    assert ledger.jobs.give_back("me", 1.5, 2) == 0, "not what it had before"
+    assert ledger.jobs.give_back("me", 1, 2) == 1
+    assert not ledger.jobs.finish(mine, 3)
+    again = claim(ledger, "me", now=4)
+    assert again
+    assert (again.id, again.attempts, again.losses) == (mine.id, 1, 0)
+    assert ledger.jobs.finish(other, 5)
 
 
 def test_a_lease_that_is_renewed_does_not_expire(ledger: Ledger):

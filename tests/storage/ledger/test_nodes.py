@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from dicom.commitment import Reference, Request
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from routing.job import Kind, NewJob, State
 from routing.settle import Completion, Reason
 from storage.ledger.arrived import Arrived
 from storage.ledger.database import Database
+from storage.ledger.expectations import Expected
 from storage.ledger.jobs import insert
 from storage.ledger.ledger import Ledger
+from storage.ledger.past import Past
 from storage.spool.identity import ensure_identity, identity
 
 KEY = SeriesKey("1.2", "1.2.3")
@@ -75,6 +78,15 @@ def test_a_series_is_settled_by_the_node_that_has_it(open_node):
     elsewhere = open_node("c", has_spool=False)
     assert claimed(b) is claimed(elsewhere) is None
     assert {claimed(a), claimed(a)} == {Kind.FORWARD, Kind.INFER}
+
+
+def test_a_series_is_spoken_for_by_what_can_be_read(open_node):
+    """Rules read an object of the spool at hand, where there is one."""
+    a, b, c = open_node("a"), open_node("b"), open_node("c", has_spool=False)
+    a.intake.absorb([arrived(1)], {}, 11)
+    b.intake.absorb([arrived(2)], {}, 11)
+    spoken = [next(Past(one.database).of_study(KEY.study_instance_uid)) for one in (a, b, c)]
+    assert [one.example.location.node for one in spoken] == ["a", "b", "a"]
 
 
 def test_each_node_delivers_its_part_of_a_series(open_node):
@@ -180,6 +192,18 @@ def test_a_study_is_one_at_each_node(open_node):
         )
 
 
+def test_what_was_announced_of_a_study_may_come_over_two_nodes(open_node):
+    """Where all of it is there, neither node waits for what lies in the other's spool."""
+    a, b = open_node("a"), open_node("b")
+    a.expectations.note([Expected("1.2", "", "mpps", 2)], 10)
+    a.intake.absorb([arrived(1)], {}, 11)
+    b.intake.absorb([arrived(2, SeriesKey("1.2", "1.2.4"))], {}, 11)
+    for ledger in (a, b):
+        assert settle(ledger)
+        (study,) = ledger.studies.candidates(1e9)
+        assert [(one.count, one.missing) for one in study.pending.announced] == [(2, 0)]
+
+
 def test_databases_are_told_apart(tmp_path: Path, new_server):
     """What is shared says so, and what is not does not."""
     for server, shared in ((None, False), (new_server(), True)):
@@ -187,3 +211,13 @@ def test_databases_are_told_apart(tmp_path: Path, new_server):
         assert database.is_shared is shared
         assert database.now() > 1e9
         database.close()
+
+
+def test_a_request_for_commitment_is_its_nodes_to_judge(open_node):
+    """The node that has the association judges and reports; another one once that has died."""
+    a, b = open_node("a"), open_node("b")
+    wanted = (Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3.1"),)
+    number = a.commitments.receive(Request("1.9", wanted), "CT1", 100)
+    assert [one.id for one in a.commitments.due(100)] == [number]
+    assert b.commitments.due(159) == []
+    assert [one.id for one in b.commitments.due(160)] == [number]

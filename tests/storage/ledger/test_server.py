@@ -12,8 +12,9 @@ from dicom.errors import StorageFault
 from examples.peers import postgres
 from examples.peers.process import wait_until
 from routing.job import Kind, NewJob
-from storage.ledger import events, jobs
+from storage.ledger import claims, events, jobs, schema
 from storage.ledger.database import Away, Database, Server, fault_of
+from storage.ledger.job_rows import new_row
 from storage.ledger.ledger import Ledger
 from storage.ledger.news import News
 from storage.ledger.schema import EVENTS_CHANNEL, JOBS_CHANNEL
@@ -71,6 +72,25 @@ def test_no_reader_skips_an_event(ledgers):
     done.set()
     reader.join()
     assert len(seen) == 320
+
+
+def test_one_node_publishes_for_all(ledgers):
+    """Of two nodes one is given what waits for a broker, until it ends or is cut off."""
+    first, second = ledgers
+    first.outbox.record([told(1)], 1)
+    assert [event.subject for event in second.outbox.unpublished(9)] == ["1"]
+    assert first.outbox.unpublished(9) == []
+    assert len(second.outbox.unpublished(9)) == 1, "it keeps its turn"
+    with first.database.write() as db:
+        others = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
+        mine = "locktype = 'advisory' AND pid <> pg_backend_pid()"
+        assert db.exec_driver_sql(f"{others} WHERE {mine}").scalar_one() == 1
+    wait_until(lambda: first.outbox.unpublished(9), 5, "the other's turn")
+    with pytest.raises(Away):
+        second.outbox.unpublished(9)
+    assert second.outbox.unpublished(9) == []
+    first.outbox.rest()
+    wait_until(lambda: second.outbox.unpublished(9), 5, "the turn that was given up")
 
 
 def test_writers_take_turns(ledgers):
@@ -172,6 +192,39 @@ def _records(ledger: Ledger) -> bool:
     except Away:
         return False
     return True
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_a_claim_reads_few_rows_of_many(ledgers, analyzed):
+    """Beside ten thousand jobs that wait, PostgreSQL's plan steps through an index, and no more."""
+    ledger, targets = ledgers[0], ("dead", "paused", "tired")
+    new = [
+        NewJob(Kind.FORWARD, SeriesKey("1.2", str(n)), 1, "r", targets[n % 3])
+        for n in range(10_000)
+    ]
+    with ledger.database.write() as db:
+        db.execute(schema.jobs.insert(), [new_row(job, 0) for job in new])
+        if analyzed:
+            db.exec_driver_sql("ANALYZE job")
+    statement = claims.of_targets((Kind.FORWARD, Kind.INFER), ("", "n"))
+    with ledger.database.read() as db:
+        compiled = statement.compile(
+            dialect=db.dialect, compile_kwargs={"render_postcompile": True}
+        )
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {compiled}"
+        bound = compiled.construct_params({"now": 1.0})
+        (told,) = db.exec_driver_sql(explain, bound).scalar_one()
+    steps = list(_nodes(told["Plan"]))
+    of_jobs = [step for step in steps if step.get("Relation Name") == "job"]
+    assert not [step for step in of_jobs if step["Node Type"] in {"Seq Scan", "Bitmap Heap Scan"}]
+    read = sum(step["Actual Rows"] * step["Actual Loops"] for step in of_jobs)
+    assert 3 <= read < 100
+
+
+def _nodes(plan):
+    yield plan
+    for each in plan.get("Plans", ()):
+        yield from _nodes(each)
 
 
 def test_text_with_nul_is_kept(ledgers):

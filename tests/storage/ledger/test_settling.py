@@ -13,7 +13,9 @@ from storage.ledger.events import NewEvent
 from storage.ledger.expectations import Expected
 from storage.ledger.intake import Arrived
 from storage.ledger.ledger import Ledger
+from storage.ledger.past import Past
 from storage.ledger.settling import OpenSeries
+from storage.ledger.unplanned import RULE_FAILED, Unplanned
 
 KEY = SeriesKey("1.2", "1.2.1")
 QUIET = Completion(40, Reason.QUIET, "quiet, 1 of 3 announced missing (mpps)", 3, 1)
@@ -193,6 +195,31 @@ def test_a_study_is_closed_over_what_was_seen(ledger: Ledger):
     assert ledger.studies.settle(study, covered, QUIET, [owed("pacs", 2)], 45)
     assert ledger.studies.is_settled("1.2")
     assert [each.is_new for each in ledger.studies.series_of("1.2")] == [False]
+
+
+@pytest.mark.p2
+def test_what_a_rule_could_not_say_stands_until_it_is_planned_anew(ledger: Ledger):
+    """Its Study adds to it, and the next revision of the Series begins afresh."""
+
+    def undecided() -> list[str]:
+        (one,) = Past(ledger.database).of_study("1.2")
+        return [each.rule for each in one.undecided]
+
+    def failing(rule: str) -> list[Unplanned]:
+        return [Unplanned(KEY, rule, "cannot say", 41)]
+
+    ledger.intake.absorb([arrived("1")], {}, 11)
+    (one,) = looked_at(ledger, 11)
+    assert ledger.settling.settle(one, QUIET, [], 41, failing("near"))
+    (study,) = ledger.studies.candidates(44)
+    covered = ledger.studies.series_of("1.2")
+    assert ledger.studies.settle(study, covered, QUIET, [], 45, undecided=failing("whole"))
+    assert undecided() == ["near", "whole"]
+    assert [one.type for one in ledger.outbox.after(0, 9)].count(RULE_FAILED) == 2
+    ledger.intake.absorb([arrived("2", at=46)], {}, 47)
+    (again,) = looked_at(ledger, 46)
+    assert ledger.settling.settle(again, QUIET, [], 48, failing("other"))
+    assert undecided() == ["other"]
 
 
 def test_results_are_no_part_of_a_study(ledger: Ledger):

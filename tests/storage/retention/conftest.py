@@ -18,7 +18,7 @@ from routing.retention import Policy
 from storage.destinations.base import Proof, Receipt
 from storage.leaving import Leaving
 from storage.ledger import jobs as work
-from storage.ledger.arrived import ReadingHere
+from storage.ledger.arriving import ReadingHere
 from storage.ledger.database import Server
 from storage.ledger.follow import Follower
 from storage.ledger.intake import instance_of
@@ -188,6 +188,12 @@ class World:
         self.ledger.receipts.add(job, "", [(one, receipt(one, target, at)) for one in owed])
         return [(one.arrival.sop_instance_uid, one.digest) for one in owed]
 
+    def delivered(self, numbers: Iterable[int], series_number: int = 1) -> None:
+        """Receive a Series, settle it and deliver it; nothing is open afterwards."""
+        self.receive(numbers, series_number)
+        self.settle(series_number)
+        self.deliver(series_number)
+
     # what retention does
 
     def let_go(self, policy: Policy = AT_ONCE, now: float = 0.0, *, for_room: bool = False) -> int:
@@ -255,7 +261,7 @@ def receipt(one: Instance, target: str, at: float) -> Receipt:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_world() -> type[World]:
     """Give the maker of worlds, for tests that need many."""
     return World

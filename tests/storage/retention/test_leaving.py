@@ -1,16 +1,13 @@
 """Bytes leave when nothing needs them; what is needed moves aside, and every reader finds it."""
 
-import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dicom.errors import Corrupt, SpoolFull
-from routing.job import Kind, State
 from routing.retention import Policy
 from storage.ledger.holdings import Released
-from storage.ledger.pins import Pin
 from storage.spool import compaction
 from storage.spool.forwarding import MOVED
 from storage.spool.reader import SpoolReader
@@ -18,19 +15,13 @@ from storage.spool.sealing import SpoolKey, SpoolKeys
 from storage.spool.spool import Spool
 
 DAY = 86_400.0
-
-
-def delivered(world, numbers, series_number=1):
-    """Receive a Series, settle it and deliver it; nothing is open afterwards."""
-    world.receive(numbers, series_number)
-    world.settle(series_number)
-    world.deliver(series_number)
+AT_ONCE = Policy(keep_s=0)
 
 
 @pytest.mark.p2
 def test_what_is_proven_leaves_and_its_row_stays(world):
     """The files of a delivered Series go; who, when and where it went stays on record."""
-    delivered(world, range(6))
+    world.delivered(range(6))
     world.seal()
     assert world.let_go() == 6
     assert world.sweep() == 2
@@ -49,7 +40,7 @@ def test_what_is_proven_leaves_and_its_row_stays(world):
 @pytest.mark.parametrize("who", ["ledger", "index"])
 def test_what_is_not_filed_stays(world, who):
     """A segment that ledger or index have not read to its end stays, and leaves once they have."""
-    delivered(world, range(2))
+    world.delivered(range(2))
     world.let_go()
     if who == "ledger":
         world.store(2)
@@ -71,7 +62,7 @@ def test_what_is_not_filed_stays(world, who):
 @pytest.mark.p2
 def test_an_open_segment_stays(world):
     """A segment that is still being written to does not leave, whatever is in it."""
-    delivered(world, range(2))
+    world.delivered(range(2))
     assert world.let_go() == 2
     assert world.sweep() == 0
     world.reader.verify(next(iter(world.rows().values()))[0])
@@ -126,7 +117,7 @@ def test_what_is_needed_is_copied_out(tmp_path, world, kind):
 
 def test_readers_that_hold_a_place_read_on(world):
     """A stream, a view, and a place that was looked up before its segment left all still work."""
-    delivered(world, range(3))
+    world.delivered(range(3))
     world.receive([9], 2, size=500)
     world.settle(2)
     world.seal()
@@ -185,7 +176,7 @@ def test_workers_read_while_segments_leave(world):
 @pytest.mark.parametrize("fails", ["copy", "seal", "note"])
 def test_a_full_disk_leaves_all_as_it_was(world, monkeypatch, fails):
     """Where a copy does not fit, ledger and spool are what they were, and a later try succeeds."""
-    delivered(world, range(3))
+    world.delivered(range(3))
     world.receive([9], 2, size=500)
     world.settle(2)
     world.seal()
@@ -215,7 +206,7 @@ def test_a_full_disk_leaves_all_as_it_was(world, monkeypatch, fails):
 
 def test_a_copy_needs_room(world, monkeypatch):
     """Nothing is copied where it would take the last of the disk."""
-    delivered(world, range(3))
+    world.delivered(range(3))
     world.receive([9], 2, size=500)
     world.settle(2)
     world.seal()
@@ -228,7 +219,7 @@ def test_a_copy_needs_room(world, monkeypatch):
 @pytest.mark.p7
 def test_an_object_that_is_sent_again_is_stored_again(world):
     """Success means bytes on disk, also for what was let go; and it is not delivered twice."""
-    delivered(world, range(3))
+    world.delivered(range(3))
     world.seal()
     world.let_go()
     world.sweep()
@@ -267,8 +258,8 @@ def test_a_second_copy_leaves_after_the_first_was_read(world):
 
 @pytest.mark.p2
 def test_what_is_damaged_is_not_copied(world):
-    """An object whose bytes are no longer those that came stays where it is, for a person to see."""
-    delivered(world, range(3))
+    """An object whose bytes are not those that came stays where it is, for a person to see."""
+    world.delivered(range(3))
     world.receive([9], 2, size=500)
     world.settle(2)
     world.seal()
@@ -286,7 +277,7 @@ def test_what_is_damaged_is_not_copied(world):
 @pytest.mark.p2
 def test_what_nobody_knows_or_can_read_stays(world):
     """A segment with damage, or with an object that the ledger does not know, is left alone."""
-    delivered(world, range(3))
+    world.delivered(range(3))
     world.seal()
     world.let_go()
     (name,) = world.segments()
@@ -299,87 +290,6 @@ def test_what_nobody_knows_or_can_read_stays(world):
         db.exec_driver_sql("DELETE FROM instance WHERE sop_instance_uid LIKE '%1001'")
     assert world.sweep(now=4000) == 0
     assert world.segments() == [name]
-
-
-@pytest.mark.p2
-def test_conflicts_and_unfiled_objects_stay(world):
-    """An object that waits for a person's decision never leaves, however its Series is proven."""
-    delivered(world, range(2))
-    world.store(0, seed=5)
-    world.follow()
-    world.seal()
-    policy = Policy(keep_s=0, unsent_s=0)
-    assert world.let_go(policy) == 2
-    world.sweep()
-    rows = world.rows()
-    assert [at for (uid, _), (_, at) in rows.items() if uid == world.uid(1)] == [0]
-    (conflict,) = [row for row, at in rows.values() if at is None]
-    assert conflict.arrival.sop_instance_uid == world.uid(0)
-    SpoolReader(world.root).verify(conflict)
-    (held,) = world.ledger.jobs.list([State.HELD])
-    assert held.spec.kind is Kind.INTAKE
-    world.ledger.jobs.drop(held.id, 1)
-    assert world.let_go(Policy(keep_s=0)) == 0
-    assert world.let_go(policy) == 1
-
-
-@pytest.mark.p2
-@pytest.mark.parametrize("legal_hold", [False, True])
-def test_what_is_pinned_stays(world, legal_hold):
-    """A pin on a Study or a Series keeps it until it is lifted; lifting the other kind does not."""
-    delivered(world, range(2))
-    world.ledger.pins.add(Pin("1.2.3", "", legal_hold, "case 7", "eva", 1.0))
-    assert world.ledger.holdings.candidates(None, 10) == []
-    assert world.let_go() == 0
-    lift = {"by": "eva", "reason": "closed", "now": 2.0}
-    assert world.ledger.pins.lift("1.2.3", "", legal_hold=not legal_hold, **lift) == 0
-    assert world.ledger.pins.lift("1.2.3", "1.2.3.1", legal_hold=legal_hold, **lift) == 0
-    assert world.let_go() == 0
-    assert world.ledger.pins.lift("1.2.3", "", legal_hold=legal_hold, **lift) == 1
-    world.ledger.pins.add(Pin("1.2.3", "1.2.3.2", legal_hold, "another series", "eva", 1.0))
-    assert world.let_go() == 2
-    assert world.ledger.pins.add(Pin("1.2.3", "1.2.3.1", legal_hold, "late", "eva", 3.0)) == 2
-    told = [one.type for one in world.ledger.outbox.after(0, 100)]
-    assert told.count("penumbra.study.pinned") == 3
-    assert told.count("penumbra.study.unpinned") == 1
-
-
-@pytest.mark.p2
-def test_destinations_are_asked_again(world):
-    """With an old proof nothing leaves until every destination has said that it still holds it."""
-    policy = Policy(keep_s=DAY, proof_s=3600)
-    delivered(world, range(2))
-    assert world.let_go(policy, DAY - 1) == 0
-    assert world.asked == []
-    world.holds = None
-    assert world.let_go(policy, DAY) == 0
-    assert len(world.asked) == 2
-    world.holds = False
-    assert world.let_go(policy, 2 * DAY) == 0
-    world.holds = True
-    assert world.let_go(policy, 3 * DAY) == 2
-    trusted = dataclasses.replace(policy, trusted=frozenset({"out"}))
-    world.receive(range(2))
-    count = len(world.asked)
-    assert world.let_go(trusted, 4 * DAY) == 2
-    assert len(world.asked) == count
-
-
-@pytest.mark.p2
-def test_least_recently_asked_first(world):
-    """Series come in the order in which somebody last wanted them, whatever the page."""
-    for number in (1, 2, 3):
-        world.receive([number], number, at=float(number))
-        world.settle(number)
-        world.deliver(number)
-    world.ledger.holdings.asked(world.key(1), 10.0)
-    holdings = world.ledger.holdings
-    seen, after = [], None
-    while page := holdings.candidates(after, 1):
-        (after,) = page
-        seen.append(after.key)
-    assert seen == [world.key(2), world.key(3), world.key(1)]
-    assert [one.key for one in holdings.candidates(None, 10)] == seen
 
 
 def test_a_name_sorts_behind_its_source():

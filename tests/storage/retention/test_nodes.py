@@ -33,6 +33,7 @@ def test_each_node_lets_go_of_its_own(tmp_path, make_world, new_server):
         for world in worlds:
             world.seal()
         assert second.let_go() == 3
+        assert [one.ledger.holdings.totals()["released_instances"] for one in worlds] == [0, 3]
         assert second.sweep() == 0, "its copy of the first node's object stays"
         assert second.ledger.holdings.candidates(None, 10) == []
         assert first.let_go() == 3

@@ -1,5 +1,6 @@
 """Reading what lies in another node's spool, and was staged."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ from dicom.errors import Corrupt, Unreachable
 from storage.spool.identity import ensure_identity
 from storage.spool.reader import Elsewhere, SpoolReader
 from storage.spool.spool import Spool
-from storage.spool.staged import StagedReader
+from storage.spool.staged import KEPT, StagedReader
 
 
 def of_node(instance: Instance, node: str) -> Instance:
@@ -65,6 +66,28 @@ def test_what_was_staged_is_fetched_once_and_checked(stored, tmp_path):
     with pytest.raises(Corrupt, match="digest"):
         afar.verify(other)
     assert list((tmp_path / "elsewhere").iterdir()) == [], "nothing is left on the disk"
+
+
+def test_threads_never_get_each_others_object(stored, tmp_path):
+    """While one object is sent the next are checked: each is fetched once, and is itself."""
+    _, instance, _ = stored
+    places = [replace(instance.location, offset=n) for n in range(6)]
+    fetched = []
+
+    def fetch(place: Location, into: BinaryIO) -> None:
+        fetched.append(place.offset)
+        into.write(str(place.offset).encode())
+
+    afar = StagedReader(tmp_path / "elsewhere" / "spool", fetch=fetch)
+    with ThreadPoolExecutor(6) as pool:
+        seen = list(pool.map(lambda n: bytes(afar.view(places[n % 6])), range(600)))
+    assert seen == [str(n % 6).encode() for n in range(600)]
+    assert sorted(fetched) == list(range(6))
+    for n in range(20):
+        afar.view(replace(instance.location, offset=100 + n))
+    assert len(afar._fetched) == KEPT
+    afar.let_go()
+    assert not afar._fetched
 
 
 def test_a_store_that_is_away_is_said_so(tmp_path):

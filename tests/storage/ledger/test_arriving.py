@@ -14,7 +14,7 @@ from pydicom.filewriter import dcmwrite
 from dicom.entity import Arrival
 from dicom.errors import StorageFault
 from dicom.part10 import file_meta
-from storage.ledger.arrived import read
+from storage.ledger.arriving import read
 from storage.spool.reader import SpoolReader
 from storage.spool.sealing import SpoolKey, SpoolKeys
 from storage.spool.spool import Spool
