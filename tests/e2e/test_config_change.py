@@ -50,7 +50,7 @@ def test_a_destination_is_renamed_while_a_job_waits_for_it(
             wait_until(lambda: ledger.jobs.counts()[State.DONE] == 1, 30, "the new delivery")
             ledger.close()
             (held,) = map(json.loads, node.run("held", "--json").stdout.splitlines())
-            assert held["target"] == "pacs"
+            assert (held["target"], held["fault"]) == ("pacs", "config")
             assert "destinations.pacs: is owed to but not in the config" in held["words"]
             assert len(scp.received()) == COUNT, "of the new Series alone"
         with running_node(tmp_path, old, ports=doors, log_name="back.log") as node:
