@@ -66,6 +66,13 @@ def small_ct(number: int, *, series: int = 1, patient: str = "KANARIENVOGEL^HANS
 
 
 @pytest.fixture
+def one_worker(tmp_path: Path) -> None:
+    """Have nodes in `tmp_path` start one worker process: enough where jobs are few, and quicker."""
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "one.toml").write_text("[node]\nworkers = 1\n")
+
+
+@pytest.fixture
 def make_ct() -> Callable[..., Dataset]:
     """Give the maker of small CT slices."""
     return small_ct

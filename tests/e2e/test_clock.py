@@ -37,6 +37,7 @@ send = ["pacs", "shelf"]
 """
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p1
 @pytest.mark.p3
 def test_the_clock_jumps_by_days(

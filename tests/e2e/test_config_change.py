@@ -29,6 +29,7 @@ send = ["{name}"]
 COUNT = 3
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p3
 def test_a_destination_is_renamed_while_a_job_waits_for_it(
     tmp_path: Path, make_ct: Callable, store: Callable

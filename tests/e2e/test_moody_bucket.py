@@ -77,6 +77,7 @@ def assert_there_once(
         assert hashlib.sha256(body).hexdigest() == row["digest_read_back"]
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p2
 @pytest.mark.p3
 def test_a_moody_bucket_gets_everything_once(
@@ -112,6 +113,7 @@ def mortal(tmp_path: Path) -> Iterator[seaweed.Seaweed]:
         yield facts
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p2
 @pytest.mark.p3
 def test_a_bucket_is_killed_in_mid_transfer(

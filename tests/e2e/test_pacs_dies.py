@@ -39,6 +39,7 @@ def receipts(node: Node) -> Counter[str]:
     return found
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p2
 @pytest.mark.p3
 @pytest.mark.skipif(orthanc.binary() is None, reason="no Orthanc (apt-get install orthanc)")
@@ -65,6 +66,7 @@ def test_a_pacs_is_killed_in_mid_transfer(tmp_path: Path, make_ct: Callable, sto
             assert sorted(again.received()) == sorted(uids)
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p3
 def test_a_pacs_takes_no_contexts_and_then_aborts_at_the_50th(
     tmp_path: Path, make_ct: Callable, store: Callable

@@ -23,6 +23,7 @@ send = ["lake", "shelf"]
 """
 
 
+@pytest.mark.usefixtures("one_worker")
 @pytest.mark.p7
 def test_a_study_sent_again_and_again_with_one_object_changed(
     tmp_path: Path, make_ct: Callable, store: Callable, bucket: Seaweed, lake: str
