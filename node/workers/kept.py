@@ -1,6 +1,7 @@
 """Keep connections to destinations between jobs that follow one another closely.
 
-A PACS is associated with once for many small Series, and a token of a web server is asked for once.
+A PACS is associated with once for many small Series, a token of a web server is asked for once, and
+a client of a bucket, which takes longer to make than a small object to send, is made once.
 Nobody's connection is held for long: some PACS take the end of an association for the end of what
 was sent, and most have few to give.
 """
@@ -11,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from config.destinations import DicomDestination, StowDestination
+from config.destinations import DicomDestination, ObjectStoreDestination, StowDestination
 from config.model import Settings
 from node.destinations import destination
 from storage.destinations.base import Destination
 
 IDLE_S: Final = 3.0
 """So long without a job, and a connection is given back."""
-_KINDS: Final = (DicomDestination, StowDestination)
+_KINDS: Final = (DicomDestination, ObjectStoreDestination, StowDestination)
 
 
 @dataclass(slots=True)

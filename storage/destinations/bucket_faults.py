@@ -20,6 +20,8 @@ _SPOILT: Final = ("BadDigest", "XAmzContentSHA256Mismatch", "Md5Mismatch", "Inva
 """What stores say with status 400 to a body that is not what its checksum promised."""
 _PARTS_GONE: Final = ("NoSuchUpload", "InvalidBlockList", "InvalidPart")
 """What stores say where an upload in parts was ended by somebody else."""
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
+"""What stores say where there is no such bucket; some say it while they start."""
 _EXPIRED: Final = ("ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed")
 _MISCONFIGURED: Final = ("builder error", "BareRedirect", "BadScheme", "InvalidUri")
 
@@ -38,6 +40,8 @@ def as_faults(where: str) -> Iterator[None]:
     except (exceptions.NotFoundError, FileNotFoundError) as fault:
         if any(sign in str(fault) for sign in _PARTS_GONE):
             raise Unreachable(f"{where}: lost parts of an upload") from fault
+        if any(sign in str(fault) for sign in _NO_BUCKET):
+            raise Unreachable(f"{where}: no such bucket; make it, or mend the url") from fault
         raise Refused(f"{where}: no such bucket or object") from fault
     except (exceptions.BaseError, OSError) as fault:
         raise judge(where, str(fault)) from fault

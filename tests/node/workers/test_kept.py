@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.destinations import DicomDestination, FolderDestination
+from config.destinations import DicomDestination, FolderDestination, ObjectStoreDestination
 from config.model import Peer, Settings
 from dicom.entity import Arrival
 from dicom.part10 import file_meta
@@ -33,6 +33,7 @@ def kept(scp, tmp_path):
         destinations={
             "pacs": DicomDestination(kind="dicom", peer="RAW", timeout_s=5, associations=1),
             "shelf": FolderDestination(kind="folder", path=tmp_path),
+            "lake": ObjectStoreDestination(kind="object-store", url="s3://lake", region="eu"),
         },
     )
     one = Kept(settings)
@@ -47,6 +48,16 @@ def test_jobs_one_after_another_share_an_association(scp, kept):
             assert len(list(place.send([outgoing(number)]))) == 1
         kept.rest()
     assert scp.associations == 1
+
+
+def test_a_client_of_a_bucket_is_made_once(kept):
+    """The next job of the same bucket finds its client; a folder needs none."""
+    with kept.lend("lake") as first, kept.lend("shelf") as folder:
+        pass
+    with kept.lend("lake") as second, kept.lend("shelf") as again:
+        pass
+    assert second is first
+    assert again is not folder
 
 
 def test_what_rests_is_closed(scp, kept):

@@ -51,7 +51,7 @@ def send(make_destination, proxied):
         (Answer(403, "AccessDenied"), Refused, "policy"),
         (Answer(400, "ExpiredToken"), Refused, "expired"),
         (Answer(403, "RequestTimeTooSkewed"), Refused, "clock"),
-        (Answer(404, "NoSuchBucket"), Refused, "no such bucket"),
+        (Answer(404, "NoSuchBucket"), Unreachable, "no such bucket"),
         (Answer(503, "SlowDown"), Busy, "slow down"),
         (Answer(500, "InternalError"), Unreachable, "answered 500"),
         (Answer(400, "BadDigest"), Unreachable, "other bytes"),

@@ -72,13 +72,12 @@ def opened_grumpy(opened, s3_settings, grumpy):
 WRONG = {
     "secret": {"secret_key": Secret(env="S3_WRONG")},
     "access key": {"access_key": Secret(env="S3_WRONG")},
-    "bucket": {"url": "s3://nosuchbucket/some/prefix"},
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_settings_are_refused(opened, s3_settings, make, what):
-    """Wrong credentials or a bucket that is not there will not mend themselves: held, not tried."""
+    """Wrong credentials will not mend themselves: held, not tried."""
     destination = opened(s3_settings, **WRONG[what])
     with pytest.raises(Refused):
         destination.check()
@@ -99,7 +98,7 @@ def test_wrong_settings_are_refused(opened, s3_settings, make, what):
         ((400, "InvalidArgument"), Refused),
         ((401, "X"), Refused),
         ((403, "AccessDenied"), Refused),
-        ((404, "NoSuchBucket"), Refused),
+        ((404, "NoSuchBucket"), Unreachable),
         ((301, "PermanentRedirect"), Refused),
     ],
 )
