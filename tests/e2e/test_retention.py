@@ -63,7 +63,7 @@ def test_bytes_leave_after_delivery_alone(tmp_path: Path, make_ct: Callable, sto
     study = images[0].StudyInstanceUID
     with running_node(tmp_path, TABLES) as node:
         assert {answer.status for answer in store(node, images)} == {0}
-        kinds = {"penumbra.series.delivered", "penumbra.job.held"}
+        kinds = {"penumbra.series.delivered", "penumbra.job.held", "penumbra.study.settled"}
         node.wait_for(lambda seen: kinds <= {one.type for one in seen}, 30, "one of two deliveries")
         assert "a job about it is not done" in said(node, "spool", "releasable", study)
         assert segments(node) == 2

@@ -211,9 +211,8 @@ with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_RE
     store.close()
     del outgoing
 with open("/proc/self/status") as status:
-    print(next(line.split()[1] for line in status if line.startswith("RssAnon")))
-import resource
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    lines = dict(line.split(":", 1) for line in status)
+print(*(lines[name].split()[0] for name in ("RssAnon", "VmHWM")))
 """
 
 
