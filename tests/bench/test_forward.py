@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.forward import deciding, report, through, to_bucket, to_orthanc, waiting
+from bench.forward import deciding, report, to_bucket, to_orthanc, waiting
 from bench.forward.__main__ import main
 from bench.forward.figures import asked, figures, verdict
 from bench.forward.laps import Lap, Results
-from bench.ingest import native
 from examples.peers import orthanc
 from examples.peers.process import debian
 
@@ -189,26 +188,6 @@ def test_a_quick_run_works_from_end_to_end(tmp_path):
     assert {file.name for file in (tmp_path / "scratch").iterdir()} == {"forward.json", "lock"}
     again = CliRunner().invoke(main, ["--from", str(tmp_path / "scratch" / "forward.json")])
     assert again.output == done.stdout
-
-
-@pytest.mark.skipif(native.compiler() is None, reason="needs a C compiler (Debian package gcc)")
-@pytest.mark.skipif(
-    orthanc.binary() is None or debian("storescu") is None,
-    reason="needs Orthanc and DCMTK (Debian packages orthanc, dcmtk)",
-)
-@pytest.mark.timeout(300)
-def test_a_quick_run_of_whole_nodes_works_from_end_to_end(tmp_path):
-    """Nodes take in and send on, Series wait for a dead bucket, and all drain when it is back."""
-    done = bench(
-        "--quick", "--work", "mr", "--parts", "through,waiting", "--scratch", tmp_path
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = Results.read(tmp_path / "forward.json")
-    assert found.names(through.case("mr")) == [through.LUA, through.NODE]
-    assert found.findings["drain, done"] == found.findings["drain, series"] == 20
-    assert found.findings["drain, attempts spent"] == 0
-    assert found.findings["ingest, with"] > 0
-    assert "20 of 20 Series were delivered" in done.stdout
 
 
 def test_two_runs_do_not_spoil_each_other(tmp_path):

@@ -55,8 +55,9 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, how: signal.Signa
     scratch = tmp_path / "demo"
     with (tmp_path / "out").open("wb") as out:
         child = subprocess.Popen(
-            COMMAND, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "DEMO_DIR": str(scratch)}
-        )
+            ["env", "--default-signal=INT", *COMMAND],  # these tests may run in the background
+            cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "DEMO_DIR": str(scratch)},
+        )  # fmt: skip
         wait_until((scratch / "node" / "node.log").exists, 60, "the node's start")
         assert len(processes_of(tmp_path)) > 1
         child.send_signal(how)
