@@ -1,10 +1,12 @@
 """A plain pynetdicom storage SCU: sends datasets one by one and notes each answer."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,20 @@ def store_all(
             status = association.send_c_store(image)
             answers.append(Answer(str(image.SOPInstanceUID), status.get("Status")))
             after_each(answers[-1])
+            _let_it_wake(association)
     finally:
         if association.is_established:
             association.release()
         if association.dul.socket is not None and association.dul.socket.socket is not None:
             association.dul.socket.socket.close()  # pynetdicom leaves it open when the peer died
     return answers
+
+
+def _let_it_wake(association: Association) -> None:
+    """Wait until pynetdicom's own thread is awake after an answer.
+
+    One that wakes only while the next object is on its way takes the answer to it for a request,
+    and the association waits for that answer in vain.
+    """
+    while association._is_paused and association.is_established:  # noqa: SLF001  (nothing public tells)
+        time.sleep(0.0002)
