@@ -59,23 +59,14 @@ def load(tls: Tls, now: float) -> Certificates:
 
 def problems(tls: Tls, now: float) -> Iterator[Problem]:
     """Yield each fault of the files of [tls] as the key and words that name the fix."""
-    key_words, key = _key(tls.key)
-    if key_words:
-        yield "key", key_words
-    words, chain = _chain(tls.certificate)
-    words = words or _date_words(tls.certificate, chain, now)
-    if key is not None and not words and not _belong(key, chain[0]):
-        words = (
-            f"the first certificate in {tls.certificate} does not belong to the key {tls.key};"
-            " put the node's own first and its issuers after it, or name the key it was made with"
-        )
-    if words:
-        yield "certificate", words
-    ca_words = _authority_words(tls.client_ca, now) if tls.client_ca else ""
-    if ca_words:
-        yield "client_ca", ca_words
-    if not (key_words or words or ca_words):
-        yield from _refused(tls)
+    foreign = (
+        f"the first certificate in {tls.certificate} does not belong to the key {tls.key};"
+        " put the node's own first and its issuers after it, or name the key it was made with"
+    )
+    found = list(_pair(tls.certificate, tls.key, now, foreign))
+    if tls.client_ca and (words := _authority_words(tls.client_ca, now)):
+        found.append(("client_ca", words))
+    yield from found or _refused(tls)
 
 
 def client(tls: ClientTls) -> ssl.SSLContext:
@@ -101,15 +92,21 @@ def client_problems(tls: ClientTls, now: float) -> Iterator[Problem]:
         yield missing, "is missing: certificate and key go together"
         return
     if tls.certificate is not None and tls.key is not None:
-        key_words, key = _key(tls.key)
-        if key_words:
-            yield "key", key_words
-        words, chain = _chain(tls.certificate)
-        words = words or _date_words(tls.certificate, chain, now)
-        if key is not None and not words and not _belong(key, chain[0]):
-            words = f"the first certificate in {tls.certificate} does not belong to {tls.key}"
-        if words:
-            yield "certificate", words
+        foreign = f"the first certificate in {tls.certificate} does not belong to {tls.key}"
+        yield from _pair(tls.certificate, tls.key, now, foreign)
+
+
+def _pair(certificate: Path, key_file: Path, now: float, foreign: str) -> Iterator[Problem]:
+    """Yield what is wrong with a certificate and its key; `foreign` is for two that do not fit."""
+    key_words, key = _key(key_file)
+    if key_words:
+        yield "key", key_words
+    words, chain = _chain(certificate)
+    words = words or _date_words(certificate, chain, now)
+    if key is not None and not words and not _belong(key, chain[0]):
+        words = foreign
+    if words:
+        yield "certificate", words
 
 
 def _client_context(tls: ClientTls) -> ssl.SSLContext:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from config import object_names, object_store_checks
+from config import bucket_checks, object_names, object_store_checks
 from config.files import Place
 from config.tables import Found, Tables, named_tables, table
-from config.urls import bucket_words, plain_words, split
+from config.urls import split
 from config.words import unknown
 
 
@@ -40,19 +40,11 @@ def _dicom(tables: Tables, here: Place, destination: Tables) -> Found:
 
 
 def _object_store(here: Place, destination: Tables) -> Found:
-    url, endpoint = split(destination.get("url")), split(destination.get("endpoint"))
-    if url is not None and (words := bucket_words(url)):
-        yield (*here, "url"), words
-    if endpoint is not None and (endpoint.scheme not in {"http", "https"} or not endpoint.hostname):
-        yield (*here, "endpoint"), "must be http://host:port or https://host:port"
-    elif endpoint is not None and (words := plain_words(endpoint)):
-        yield (*here, "endpoint"), words
-    pair = {"access_key", "secret_key"}
+    yield from bucket_checks.whereabouts(here, destination)
+    url = split(destination.get("url"))
     if url is not None and url.scheme == "gs":
         if "access_key" in destination:
             words = "is nothing that Google has: secret_key, a service account's JSON, is all"
             yield (*here, "access_key"), words
         return
-    if len(alone := pair & destination.keys()) == 1:
-        (other,) = pair - alone
-        yield (*here, other), f"is missing beside {alone.pop()}"
+    yield from bucket_checks.keys(here, destination)

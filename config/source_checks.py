@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote
 
+from config import bucket_checks
 from config.files import Place
 from config.sources import title_of
 from config.tables import Found, Tables, named_tables, table
-from config.urls import bucket_words, plain_words, split
+from config.urls import split
 from dicom import ae
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -45,17 +46,8 @@ def _title(tables: Tables, here: Place, source: Tables, titles: dict[str, str]) 
 
 
 def _bucket(here: Place, source: Tables) -> Found:
-    url, endpoint = split(source.get("url")), split(source.get("endpoint"))
-    if url is not None and (words := bucket_words(url)):
-        yield (*here, "url"), words
-    if endpoint is not None and (endpoint.scheme not in {"http", "https"} or not endpoint.hostname):
-        yield (*here, "endpoint"), "must be http://host:port or https://host:port"
-    elif endpoint is not None and (words := plain_words(endpoint)):
-        yield (*here, "endpoint"), words
-    pair = {"access_key", "secret_key"}
-    if len(alone := pair & source.keys()) == 1:
-        (other,) = pair - alone
-        yield (*here, other), f"is missing beside {alone.pop()}"
+    yield from bucket_checks.whereabouts(here, source)
+    yield from bucket_checks.keys(here, source)
 
 
 def _ring(tables: Tables, here: Place, source: Tables, folder: Path) -> Found:

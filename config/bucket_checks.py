@@ -1,0 +1,27 @@
+"""Check what destinations and sources say alike of a bucket: its url, its endpoint, its keys."""
+
+from typing import Final
+
+from config.files import Place
+from config.tables import Found, Tables
+from config.urls import bucket_words, plain_words, split
+
+_KEYS: Final = frozenset({"access_key", "secret_key"})
+
+
+def whereabouts(here: Place, bucket: Tables) -> Found:
+    """Yield what is wrong with `url` and `endpoint`."""
+    url, endpoint = split(bucket.get("url")), split(bucket.get("endpoint"))
+    if url is not None and (words := bucket_words(url)):
+        yield (*here, "url"), words
+    if endpoint is not None and (endpoint.scheme not in {"http", "https"} or not endpoint.hostname):
+        yield (*here, "endpoint"), "must be http://host:port or https://host:port"
+    elif endpoint is not None and (words := plain_words(endpoint)):
+        yield (*here, "endpoint"), words
+
+
+def keys(here: Place, bucket: Tables) -> Found:
+    """Yield that one of the two keys is missing beside the other."""
+    if len(alone := _KEYS & bucket.keys()) == 1:
+        (other,) = _KEYS - alone
+        yield (*here, other), f"is missing beside {alone.pop()}"
