@@ -23,5 +23,5 @@ def whereabouts(here: Place, bucket: Tables) -> Found:
 def keys(here: Place, bucket: Tables) -> Found:
     """Yield that one of the two keys is missing beside the other."""
     if len(alone := _KEYS & bucket.keys()) == 1:
-        (other,) = _KEYS - alone
-        yield (*here, other), f"is missing beside {alone.pop()}"
+        (other,), (given,) = _KEYS - alone, alone
+        yield (*here, other), f"is missing beside {given}"

@@ -6,13 +6,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import click
 
+from bench.choices import some
 from bench.forward import report
 from bench.forward.laps import Results
 from bench.forward.plan import PARTS, QUICK, WORKS, Means, Size, runs
@@ -22,20 +22,10 @@ from bench.ingest.scratch import InUse, Scratch
 NEEDED_BYTES = 25_000_000_000
 
 
-def _some(known: tuple[str, ...]) -> Callable[..., list[str]]:
-    def read_list(_context: object, _parameter: object, text: str) -> list[str]:
-        chosen = [part.strip() for part in text.split(",")]
-        if unknown := [part for part in chosen if part not in known]:
-            raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(known)}")
-        return list(dict.fromkeys(chosen))
-
-    return read_list
-
-
 @click.command(context_settings={"max_content_width": 100})
 @click.option(
     "--parts",
-    callback=_some(PARTS),
+    callback=some(PARTS),
     default=",".join(PARTS),
     show_default=True,
     help="What is measured, with commas between.",
@@ -43,7 +33,7 @@ def _some(known: tuple[str, ...]) -> Callable[..., list[str]]:
 @click.option(
     "--work",
     "works",
-    callback=_some(WORKS),
+    callback=some(WORKS),
     default=",".join(WORKS),
     show_default=True,
     help="What is sent: ct 526 KB, mr 34 KB.",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bench import marks
 from bench.forward import through, to_bucket, to_orthanc
 from bench.forward.figures import AMONG, asked, figures, verdict
 from bench.forward.laps import Results
@@ -22,11 +23,7 @@ CASES = (
 
 def placed(document: str, text: str) -> str:
     """Put a text between the marks of a document. Raises ValueError when it has none."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+    return marks.placed(document, text, begin=BEGIN, end=END)
 
 
 def document(results: Results) -> str:

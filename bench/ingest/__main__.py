@@ -2,12 +2,12 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from bench.choices import some
 from bench.ingest import report
 from bench.ingest.cases import QUICK, Size
 from bench.ingest.native import NoCompiler
@@ -24,21 +24,6 @@ SIDE_BY_SIDE = ("mr", "ct", "jls", "huge")
 CLIENTS = ("load", "storescu")
 
 
-def _some(known: Iterable[str]) -> Callable[..., list[str] | None]:
-    """Read a comma-separated list of known names; "none" is the empty one."""
-    names = list(known)
-
-    def read_list(_context: object, _parameter: object, text: str | None) -> list[str] | None:
-        if text is None:
-            return None
-        chosen = [] if text == "none" else [part.strip() for part in text.split(",")]
-        if unknown := [part for part in chosen if part not in names]:
-            raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(names)}")
-        return list(dict.fromkeys(chosen))
-
-    return read_list
-
-
 def _counts(_context: object, _parameter: object, text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.strip().isdigit() and 1 <= int(part) <= 64 for part in parts):
@@ -49,7 +34,7 @@ def _counts(_context: object, _parameter: object, text: str) -> list[int]:
 @click.command(context_settings={"max_content_width": 100})
 @click.option(
     "--peers",
-    callback=_some(PEERS),
+    callback=some(PEERS, none=True),
     default=",".join(PEERS),
     show_default=True,
     help="The servers, with commas between them.",
@@ -57,7 +42,7 @@ def _counts(_context: object, _parameter: object, text: str) -> list[int]:
 @click.option(
     "--work",
     "works",
-    callback=_some(WORKLOADS),
+    callback=some(WORKLOADS, none=True),
     default=",".join(SIDE_BY_SIDE),
     show_default=True,
     help="What is sent: mr 34 KB, ct 526 KB, jls CT in JPEG-LS, huge"
@@ -74,7 +59,7 @@ def _counts(_context: object, _parameter: object, text: str) -> list[int]:
 @click.option(
     "--client",
     "clients",
-    callback=_some(CLIENTS),
+    callback=some(CLIENTS, none=True),
     default="load",
     show_default=True,
     help="load: our own, which costs next to nothing. storescu: DCMTK's, which"
@@ -82,7 +67,7 @@ def _counts(_context: object, _parameter: object, text: str) -> list[int]:
 )
 @click.option(
     "--extras",
-    callback=_some(EXTRAS),
+    callback=some(EXTRAS, none=True),
     default=None,
     help='What the node alone is put to: burst, quiet, busy, or "none".'
     "  [default: all; with --quick none]",

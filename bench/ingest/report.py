@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bench import marks
 from bench.ingest import figures
 from bench.ingest.peers import PEERS
 from bench.ingest.plan import BURST, BUSY, EXTRAS, MATRIX, QUIET, STORESCU
@@ -24,11 +25,7 @@ _EXTRA_WORDS = {
 
 def placed(document: str, text: str) -> str:
     """Put a text between the marks of a document. Raises ValueError when it has none."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the document has no lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+    return marks.placed(document, text, begin=BEGIN, end=END)
 
 
 def document(results: Results, machine: Mapping[str, Any]) -> str:
