@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ingest.workload import WORKLOADS, files_of
-from bench.marks import placed
 
 SUBJECTS = Path(__file__).with_name("subjects.py")
 OURS = {
@@ -124,8 +123,8 @@ def document(rows: list[list[str]], rounds: int) -> str:
     lines = [head, ["---"] * len(head), *rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return (
-        f"`python -m bench.deid --rounds {rounds}`, Python "
-        f"{platform.python_version()}, one process each.\n\n{text}"
+        f"{BEGIN}\n\n`python -m bench.deid --rounds {rounds}`, Python "
+        f"{platform.python_version()}, one process each.\n\n{text}\n\n{END}"
     )
 
 
@@ -161,8 +160,9 @@ def main(*, rounds: int, objects: int, peers: Path, scratch: Path, target: Path 
         shown.add_row(*row)
     Console().print(shown)
     if target is not None:
-        text = document(rows, rounds)
-        target.write_text(placed(target.read_text(), text, begin=BEGIN, end=END))
+        text = target.read_text()
+        start, end = text.index(BEGIN), text.index(END) + len(END)
+        target.write_text(text[:start] + document(rows, rounds) + text[end:])
 
 
 if __name__ == "__main__":
