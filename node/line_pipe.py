@@ -17,6 +17,15 @@ class Gone(Exception):  # noqa: N818  (an event, caught by whoever started the c
     """The child died, hangs, or says what makes no sense."""
 
 
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and close its pipes."""
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        assert pipe is not None
+        pipe.close()
+
+
 class LinePipe:
     """A child's standard input and output. One thread uses it."""
 

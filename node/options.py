@@ -1,8 +1,9 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -32,6 +33,27 @@ def duration_s(value: str) -> float:
     if not found:
         raise click.BadParameter(f"{value!r} is no duration: 90m, 12h, 7d")
     return float(int(found[1]) * _UNITS[found[2]])
+
+
+def of_held_jobs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command name held jobs: by their IDs, a target, a fault, or all (`require_one_way`)."""
+    for option in (
+        click.option("--all", "every", is_flag=True, help="Every held job."),
+        click.option("--fault", metavar="CODE", help="Every held job with this fault."),
+        click.option(
+            "--target", metavar="NAME", help="Every held job of this destination or model."
+        ),
+        click.argument("job_ids", metavar="ID...", type=int, nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
+def require_one_way(*ways: object) -> None:
+    """Refuse a command line that names held jobs in no way, or in several."""
+    if sum(map(bool, ways)) != 1:
+        words = "name the jobs that `penumbra held` lists, or say --target, --fault or --all"
+        raise click.UsageError(words)
 
 
 config_option = click.option(

@@ -24,7 +24,7 @@ import structlog
 
 from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, Fault, StorageFault
-from node.line_pipe import Gone, LinePipe
+from node.line_pipe import Gone, LinePipe, end
 from node.logs import configure
 from storage.ledger.arrived import NOWHERE, UNREAD, Arrived
 from storage.ledger.arriving import read
@@ -158,13 +158,8 @@ class ReadingProcess:
 
     def _end(self) -> None:
         child, self._child = self._child, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            assert pipe is not None
-            pipe.close()
+        if child is not None:
+            end(child)
 
 
 def patience_s(records: Sequence[Record]) -> float:

@@ -141,19 +141,7 @@ def _plain(
 ) -> dict[str, Any]:
     return {
         "announced": [{"source": one.source, "count": one.count} for one in announced],
-        "revisions": [
-            {
-                "revision": one.revision,
-                "settled_at": one.settled_at,
-                "reason": str(one.completion.reason),
-                "words": one.completion.words,
-                "expected": one.completion.expected,
-                "missing": one.completion.missing,
-                "instances": one.instances,
-                "jobs": one.jobs,
-            }
-            for one in revisions
-        ],
+        "revisions": [{**one.facts(), "settled_at": one.settled_at} for one in revisions],
         "jobs": [
             {
                 "job": job.id,

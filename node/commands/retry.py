@@ -4,14 +4,11 @@ from pathlib import Path
 
 import click
 
-from node.options import config_option
+from node.options import config_option, of_held_jobs, require_one_way
 
 
 @click.command()
-@click.argument("job_ids", metavar="ID...", type=int, nargs=-1)
-@click.option("--target", metavar="NAME", help="Every held job of this destination or model.")
-@click.option("--fault", metavar="CODE", help="Every held job with this fault.")
-@click.option("--all", "every", is_flag=True, help="Every held job.")
+@of_held_jobs
 @config_option
 def command(
     job_ids: tuple[int, ...],
@@ -36,8 +33,6 @@ def command(
     from routing.job import Move
     from storage.ledger.held import Which
 
-    if sum(map(bool, (job_ids, target or fault, every))) != 1:
-        words = "name the jobs that `penumbra held` lists, or say --target, --fault or --all"
-        raise click.UsageError(words)
+    require_one_way(job_ids, target or fault, every)
     count = move_jobs(config_file, job_ids, Move.RETRY, Which(target, fault))
     click.echo(f"{count} put back to work.")

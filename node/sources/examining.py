@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final
 
 from dicom.errors import CannotUnderstand, Fault, StorageFault
 from dicom.incoming import Incoming, examine
-from node.line_pipe import Gone, LinePipe
+from node.line_pipe import Gone, LinePipe, end
 from node.sources.place import Changed, Local, Unreadable, state_of
 
 TIMEOUT_S: Final = 60.0
@@ -61,13 +61,8 @@ class Examiner:
     def close(self) -> None:
         """End the child. May be called twice."""
         child, self._child, self._pipe = self._child, None, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            assert pipe is not None
-            pipe.close()
+        if child is not None:
+            end(child)
 
     def _ask(self, asked: dict[str, str], size_bytes: int) -> dict[str, Any]:
         line = json.dumps(asked).encode("ascii") + b"\n"

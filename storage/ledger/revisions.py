@@ -22,10 +22,9 @@ class Revision:
     """So many were written for it."""
     settled_at: float
 
-    def facts(self, key: SeriesKey) -> dict[str, object]:
-        """Say it as an event does."""
+    def facts(self) -> dict[str, object]:
+        """Say it as events, accounts and the ledger's rows do; when it was is not part of it."""
         return {
-            "study": key.study_instance_uid,
             "revision": self.revision,
             "reason": str(self.completion.reason),
             "words": self.completion.words,
@@ -41,13 +40,7 @@ def record(db: Connection, key: SeriesKey, one: Revision) -> None:
     row = {
         "study_instance_uid": key.study_instance_uid,
         "series_instance_uid": key.series_instance_uid,
-        "revision": one.revision,
-        "reason": str(one.completion.reason),
-        "words": one.completion.words,
-        "expected": one.completion.expected,
-        "missing": one.completion.missing,
-        "instances": one.instances,
-        "jobs": one.jobs,
+        **one.facts(),
         "settled_at": one.settled_at,
         "node": node_of(db),
     }

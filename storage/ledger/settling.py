@@ -155,7 +155,8 @@ class Settling:
                 touch(db, key.study_instance_uid, now)
             if completion.reason is Reason.EXPECTED:  # with the last, all of the Study may be
                 _look_at_siblings(db, key)
-            facts = {**made.facts(key), "origin": str(one.pending.origin)}
+            facts = {"study": key.study_instance_uid, **made.facts()}
+            facts["origin"] = str(one.pending.origin)
             told = events.NewEvent("penumbra.series.settled", key.series_instance_uid, facts)
             events.record(db, [told], now)
             unplanned.note(db, undecided)

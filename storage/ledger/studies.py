@@ -148,7 +148,8 @@ class Studies:
             key = SeriesKey(study, "")
             made = Revision(one.revision, completion, one.pending.instances, len(owed), now)
             record(db, key, made)
-            facts = {**made.facts(key), "series": one.pending.series}
+            facts = {"study": key.study_instance_uid, **made.facts()}
+            facts["series"] = one.pending.series
             events.record(db, [events.NewEvent(STUDY_SETTLED, study, facts)], now)
             unplanned.note(db, undecided)
             return True
