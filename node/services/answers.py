@@ -1,10 +1,12 @@
 """How a normalized service says no: a status with a comment, and a line in the log."""
 
 import traceback
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 from pydicom.dataset import Dataset
+from pynetdicom import evt
 
 from dicom import status
 from dicom.errors import Fault
@@ -12,7 +14,19 @@ from dicom.normalized import NoLongerUpdated, ResourceLimitation
 
 _COMMENT_LENGTH: Final = 64  # ErrorComment is LO (PS3.7 E.1)
 
+Response = tuple[int | Dataset, Dataset | None]
+"""The status of an answer, or a dataset that holds it, and what comes with it."""
+
 log = structlog.get_logger()
+
+
+def answered(what: str, event: evt.Event, serve: Callable[[evt.Event, str], Response]) -> Response:
+    """Serve a request with its caller's AE title; `what` names it in the log where that fails."""
+    caller = str(event.assoc.requestor.ae_title).strip()
+    try:
+        return serve(event, caller)
+    except Exception as fault:  # noqa: BLE001  (a bug's own words could hold a patient's data)
+        return refusal(what, caller, fault)
 
 
 def refusal(what: str, peer: str, fault: Exception) -> tuple[Dataset, None]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
-from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -18,12 +17,10 @@ from dicom.commitment import REQUEST, STORAGE_COMMITMENT, THE_INSTANCE, Report, 
 from dicom.errors import NotAuthorised
 from dicom.normalized import InvalidArgument, NoSuchAction, NoSuchInstance, NoSuchSopClass
 from node.admission import may, table_of
-from node.services.answers import refusal
+from node.services.answers import Response, answered, refusal
 from node.services.table import Handler
 
 SYNTAXES: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-Response = tuple[int | Dataset, Dataset | None]
-
 log = structlog.get_logger()
 
 
@@ -69,12 +66,11 @@ class CommitmentService:
         return [(evt.EVT_N_ACTION, self._on_action), (evt.EVT_N_EVENT_REPORT, self._on_report)]
 
     def _on_action(self, event: evt.Event) -> Response:
-        caller = str(event.assoc.requestor.ae_title).strip()
-        try:
-            request = self._requested(event, caller)
-            kept_as = self._desk.receive(request, caller, event.assoc)
-        except Exception as fault:  # noqa: BLE001  (a bug's own words could hold a patient's data)
-            return refusal("commitment refused", caller, fault)
+        return answered("commitment refused", event, self._receive)
+
+    def _receive(self, event: evt.Event, caller: str) -> Response:
+        request = self._requested(event, caller)
+        kept_as = self._desk.receive(request, caller, event.assoc)
         log.info(
             "commitment requested",
             calling_ae=caller,

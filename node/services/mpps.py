@@ -22,11 +22,9 @@ from dicom.errors import InvalidSopInstance, NotAuthorised
 from dicom.mpps import MPPS, Change, Status, Step
 from dicom.normalized import NoSuchSopClass
 from node.admission import may, table_of
-from node.services.answers import refusal
+from node.services.answers import Response, answered
 from node.services.table import Handler
 from storage.ledger.expectations import Expected
-
-Response = tuple[int | Dataset, Dataset | None]
 
 log = structlog.get_logger()
 
@@ -74,11 +72,7 @@ class MppsService:
         return [(evt.EVT_N_CREATE, self._on_create), (evt.EVT_N_SET, self._on_set)]
 
     def _on_create(self, event: evt.Event) -> Response:
-        caller = str(event.assoc.requestor.ae_title).strip()
-        try:
-            return self._create(event, caller)
-        except Exception as fault:  # noqa: BLE001  (a bug's own words could hold a patient's data)
-            return refusal("procedure step refused", caller, fault)
+        return answered("procedure step refused", event, self._create)
 
     def _create(self, event: evt.Event, caller: str) -> Response:
         asked = event.request
@@ -99,11 +93,7 @@ class MppsService:
         return status.SUCCESS, answer
 
     def _on_set(self, event: evt.Event) -> Response:
-        caller = str(event.assoc.requestor.ae_title).strip()
-        try:
-            return self._set(event, caller)
-        except Exception as fault:  # noqa: BLE001  (a bug's own words could hold a patient's data)
-            return refusal("procedure step refused", caller, fault)
+        return answered("procedure step refused", event, self._set)
 
     def _set(self, event: evt.Event, caller: str) -> Response:
         asked = event.request
