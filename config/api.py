@@ -6,7 +6,20 @@ from pydantic import Field
 
 from config.shapes import Table
 
-ApiPermission = Literal["status", "links", "identified-links", "sources", "events"]
+ApiPermission = Literal[
+    "status",
+    "links",
+    "identified-links",
+    "sources",
+    "events",
+    "query",
+    "retrieve",
+    "store",
+    "worklist",
+    "sql",
+    "identified-sql",
+    "fhir",
+]
 
 DIGEST_FORM = r"^sha256:[0-9a-f]{64}$"
 

@@ -19,7 +19,7 @@ from config.shapes import ClientTls, Names, Port, Seconds, Secret, Table, Target
 from config.sharing import Ledger, Staging
 from config.sources import Source
 
-Permission = Literal["store", "find", "move", "get", "commit", "mpps"]
+Permission = Literal["store", "find", "move", "get", "commit", "mpps", "worklist"]
 
 
 class Node(Table):

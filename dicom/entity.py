@@ -10,6 +10,7 @@ class Origin(StrEnum):
     DIMSE = "dimse"
     FOLDER = "folder"
     BUCKET = "bucket"
+    WEB = "web"
     AI = "ai"
 
 

@@ -17,12 +17,14 @@ from dicom.entity import Instance
 from dicom.errors import Corrupt, OutOfResources, SpoolFull, StorageFault
 from dicom.head import Texts
 from dicom.query import Query
+from dicom.selection import Selection, Stored
 from storage.index import rows
 from storage.index.filing import file
 from storage.index.ownership import is_held_elsewhere
 from storage.index.reports import Table, ask
 from storage.index.schema import VERSION, statements
 from storage.index.select import select
+from storage.index.selected import selected
 
 Entry = tuple[Instance, Texts]
 """An object as the spool has it, and the texts of its head."""
@@ -117,6 +119,14 @@ class Index:
             while page := cursor.fetchmany(_PAGE):
                 for values in page:
                     yield dict(zip(keywords, map(rows.to_text, values), strict=False))
+
+    def instances(self, which: Selection) -> list[Stored]:
+        """List the Instances of a selection by Study, SeriesNumber, Series and InstanceNumber.
+
+        Raises StorageFault.
+        """
+        with self._cursor() as cursor:
+            return selected(cursor, which)
 
     def sql(self, text: str, *, timeout_s: float, max_rows: int) -> Table:
         """Answer one SELECT in SQL, read-only, with nothing outside the index in reach.

@@ -85,6 +85,8 @@ def instance_row(head: Head) -> Row:
         "SOPClassUID": arrival.sop_class_uid,
         "received_at": received_at.replace(tzinfo=None),
         "calling_ae": arrival.calling_ae,
+        "called_ae": arrival.called_ae,
+        "address": arrival.address,
         "association": arrival.association,
         "origin": str(arrival.origin),
         "rule": arrival.rule,

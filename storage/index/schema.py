@@ -13,7 +13,7 @@ from pyarrow import lib as arrow
 
 from dicom.attributes import DERIVED, Attribute, Level, of_level
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Another version in a file means: set it aside and rebuild it from the spool."""
 
 TABLES: Final[Mapping[Level, str]] = {
@@ -70,6 +70,8 @@ _PATIENT: Final = _keyed(_columns(Level.PATIENT), "PatientID", "IssuerOfPatientI
 _PROVENANCE: Final = (
     Column("received_at", "TIMESTAMP"),
     Column("calling_ae"),
+    Column("called_ae"),
+    Column("address"),
     Column("association"),
     Column("origin"),
     Column("rule"),
