@@ -48,14 +48,14 @@ lint: setup ## style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Tests that compute share the processors; those that talk to servers and watch the clock do not.
+# Tests that compute are dealt out one by one; those with servers of their own a file at a time.
 COMPUTING := ai config deid dicom house routing
 # What pytest says when a choice such as -k leaves none of these.
 NONE := 5
 .PHONY: pytest
 pytest: setup ## the tests alone
 	$(BIN)/pytest -n 2 $(COMPUTING:%=tests/%) $(PYTEST_ARGS) || test $$? = $(NONE)
-	$(BIN)/pytest $(COMPUTING:%=--ignore=tests/%) $(PYTEST_ARGS) || test $$? = $(NONE)
+	$(BIN)/pytest -n 2 --dist loadfile $(COMPUTING:%=--ignore=tests/%) $(PYTEST_ARGS) || test $$? = $(NONE)
 
 .PHONY: fuzz
 fuzz: setup ## damaged input against the way in: FUZZ_SECONDS=300 for longer, FUZZ_SEED=N to repeat

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,6 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Final
+
+_LOWEST_PORT: Final = 12_000
+_PORTS: Final = 20_000
 
 
 class PeerDied(RuntimeError):  # noqa: N818  (an event, not a mistake)
@@ -27,10 +32,16 @@ def debian(name: str) -> str | None:
 
 
 def free_port() -> int:
-    """Find a loopback TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a loopback TCP port that nobody listens on, by chance.
+
+    It lies below those that the system gives to outgoing connections: one of these could take it
+    before its server does, or while that is restarted.
+    """
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)  # tests may seed `random`
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:
