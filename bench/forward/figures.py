@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from bench.bounds import Figure
 from bench.forward import to_bucket, to_orthanc
-from bench.forward.laps import Results
+from bench.laps import Results
 
 COMMAND = "python -m bench.forward"
 AMONG = {"ct": "CT, 526 KB", "mr": "MR, 34 KB"}
 OF_ENGINE_AND_STORE, OF_STORESCU, AFTER_RETURN_S, RULES_US, HELD_S = 0.8, 1.0, 60.0, 20.0, 1.0
 INGEST_KEPT, CPU_GROWN = 0.9, 1.1
 """Two medians of one thing differ by so much on a quiet machine: that is nothing."""
-TINY = 1e-9
-"""Keeps 0.8 from being told as 0.79 for the way that it is stored."""
 UPLOAD_ONLY = (
     "beside what the parts do alone, the worker checks each object's digest as it leaves the spool,"
     " validates what the engine made, computes its digest, and writes receipts"
@@ -27,23 +25,6 @@ MANY_JOBS = (
 BUSIER = "the front does more with them than without, or the turns were too short to tell"
 BORDER = "ten rules of three conditions each, in Python; more rules take longer"
 START = "the start of Python and its modules is part of it"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One bound, how a run is held against it, and why it may not be reached."""
-
-    words: str
-    bound: float
-    at_least: bool
-    unit: str
-    value: Callable[[Results], float | None]
-    why: str
-    command: str
-
-    def reached(self, found: float) -> bool:
-        """Whether a value keeps the bound."""
-        return found >= self.bound - TINY if self.at_least else found <= self.bound + TINY
 
 
 def figures(base: str) -> Iterator[Figure]:
@@ -75,30 +56,6 @@ def figures(base: str) -> Iterator[Figure]:
                  BORDER, f"{COMMAND} --parts rules")  # fmt: skip
     yield Figure("list 100,000 held jobs by `penumbra held`", HELD_S, False, "s", _held,
                  START, f"{COMMAND} --parts held")  # fmt: skip
-
-
-def verdict(figure: Figure, results: Results) -> tuple[str, str]:
-    """Say what was found, and whether that is reached; where it is not, why."""
-    found = figure.value(results)
-    if found is None:
-        return "-", "not measured"
-    # Cut, not rounded, in the direction that flatters less: 0.799 is not 0.8.
-    shown = f"{_cut(found, up=not figure.at_least)} {figure.unit}"
-    return shown, "reached" if figure.reached(found) else f"**not reached**: {figure.why}"
-
-
-def asked(figure: Figure) -> str:
-    """Write a bound."""
-    return f"{'≥' if figure.at_least else '≤'} {figure.bound:g} {figure.unit}"
-
-
-def _cut(value: float, *, up: bool) -> str:
-    if math.isinf(value):
-        return "∞"
-    digits = 2 if abs(value) < 10 else 1
-    scaled = value * 10**digits
-    whole = math.ceil(scaled - TINY) if up else math.floor(scaled + TINY)
-    return f"{whole / 10**digits:.{digits}f}"
 
 
 def _ratio(case: str, name: str, base: str) -> Callable[[Results], float | None]:

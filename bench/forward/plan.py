@@ -1,19 +1,18 @@
 """What a run measures, in which order, and how much of each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from bench.forward import deciding, through, to_bucket, to_orthanc, waiting
-from bench.forward.laps import Results
 from bench.forward.waiting import Crowd
 from bench.ingest.workload import WORKLOADS, files_of
+from bench.laps import Results
+from bench.measuring import Measuring
 
 PARTS = ("rules", "held", "bucket", "orthanc", "through", "waiting")
 WORKS = ("ct", "mr")
-Measuring = Callable[[Results, Path], None]
-"""Adds what it finds to the results; the folder is empty, and its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
 """Write a run down as Markdown: figures, tables, machine and its load; between two marks."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from bench import marks
+from bench import bounds, marks
 from bench.forward import through, to_bucket, to_orthanc
-from bench.forward.figures import AMONG, asked, figures, verdict
-from bench.forward.laps import Results
+from bench.forward.figures import AMONG, figures
+from bench.heading import head, section
 from bench.ingest.report import number, table
+from bench.laps import Results
 
 BEGIN = "<!-- bench-forward: begin (made by `make bench-forward`; do not edit) -->"
 END = "<!-- bench-forward: end -->"
-QUIET = 0.5
-"""More than so much load before the start, and the numbers are marked."""
 CASES = (
     ("To SeaweedFS", to_bucket.case, (to_bucket.STORE, to_bucket.BOTH)),
     ("To Orthanc", to_orthanc.case, (to_orthanc.STORESCU,)),
@@ -28,52 +26,24 @@ def placed(document: str, text: str) -> str:
 
 def document(results: Results) -> str:
     """Write everything that a run found."""
-    parts = [_head(results.machine), _section("Figures of delivery", _figures(results))]
+    parts = [
+        head(results.machine),
+        section(
+            "Figures of delivery", bounds.lines(list(figures(results.machine["profile"])), results)
+        ),
+    ]
     for words, case, bases in CASES:
         for work, size in AMONG.items():
             if results.names(case(work)):
-                parts.append(_section(f"{words}: {size}", _side(results, case(work), bases)))
+                parts.append(section(f"{words}: {size}", _side(results, case(work), bases)))
     if rows := list(_waiting(results)):
-        parts.append(_section("Series behind a dead bucket", rows))
+        parts.append(section("Series behind a dead bucket", rows))
     if rows := list(_deciding(results)):
-        parts.append(_section("Deciding", rows))
+        parts.append(section("Deciding", rows))
     if results.missing:
         left_out = [f"- {why}" for why in dict.fromkeys(results.missing)]
-        parts.append(_section("Not installed, and left out of delivery", left_out))
+        parts.append(section("Not installed, and left out of delivery", left_out))
     return "\n\n".join(parts) + "\n"
-
-
-def is_loaded(machine: dict[str, Any]) -> bool:
-    """Whether others kept the machine busy before the run began."""
-    return float(machine["load_begin"]) > QUIET * float(machine["cores"])
-
-
-def _section(title: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"### {title}", "", *lines])
-
-
-def _head(machine: dict[str, Any]) -> str:
-    names = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    mark = ""
-    if is_loaded(machine):
-        mark = "\n- **The machine was busy with other work: these numbers are provisional.**"
-    return f"""\
-- {machine["date"]}, commit {machine["commit"]}; medians, ratios within a turn.
-- {machine["cores"]} cores of {machine["processor"]}, {machine["memory_bytes"] / 1e9:.0f} GB;
-  {machine["system"]}, Linux {machine["kernel"]}; {machine["file_system"]}.
-- {names}.
-- Load (one minute) before the run {machine["load_begin"]:.2f}, at its end
-  {machine["load_end"]:.2f}; the run took {machine["took_s"] / 60:.1f} minutes.{mark}
-- Command: `{machine["command"]}`"""
-
-
-def _figures(results: Results) -> list[str]:
-    rows = []
-    for figure in figures(results.machine["profile"]):
-        found, words = verdict(figure, results)
-        rows.append((figure.words, asked(figure), found, words, f"`{figure.command}`"))
-    header = ("figure", "asked", "found", "", "command")
-    return table(header, rows, words=len(header))
 
 
 def _side(results: Results, case: str, bases: Sequence[str]) -> list[str]:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.forward.laps import Lap, Results, Run, Watch
 from bench.forward.to_orthanc import AET, arrived
 from bench.ingest.peers import NODELAY
 from bench.ingest.procfs import wait_for_rest
+from bench.laps import Lap, Results, Run, Watch
 from examples.peers import orthanc
 from examples.peers.node import running_node
 from examples.peers.process import debian, free_port, wait_until

@@ -13,9 +13,9 @@ from typing import Any
 import obstore
 from obstore.store import S3Store
 
-from bench.forward.laps import Lap, Results, Run, Watch
 from bench.forward.site import Order, Site, made
 from bench.ingest.workload import SERIES_OF
+from bench.laps import Lap, Results, Run, Watch
 from examples.peers import seaweed
 
 THREADS = 8

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.forward.laps import Lap, Results, Run, Watch
 from bench.forward.site import Order, Site, made
 from bench.ingest.peers import NODELAY
 from bench.ingest.workload import SERIES_OF
+from bench.laps import Lap, Results, Run, Watch
 from config.destinations import DicomDestination
 from examples.peers import orthanc
 from examples.peers.process import debian, free_port

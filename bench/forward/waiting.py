@@ -16,7 +16,6 @@ from statistics import median
 
 from pydicom.filewriter import dcmwrite
 
-from bench.forward.laps import Results
 from bench.forward.to_bucket import put_all
 from bench.ingest import native, procfs
 from bench.ingest.clients import Load, send
@@ -26,6 +25,7 @@ from bench.ingest.peers import PEERS, Site, node_command, node_config
 from bench.ingest.results import Cell
 from bench.ingest.scratch import file_system
 from bench.ingest.workload import WORKLOADS, files_of, make, uid
+from bench.laps import Results
 from dicom.entity import Arrival
 from examples.peers import seaweed
 from examples.peers.node import is_ready

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bench.bounds import asked, verdict
 from bench.forward import deciding, report, to_bucket, to_orthanc, waiting
 from bench.forward.__main__ import main
-from bench.forward.figures import asked, figures, verdict
-from bench.forward.laps import Lap, Results
+from bench.forward.figures import figures
+from bench.laps import Lap, Results
 from examples.peers import orthanc
 from examples.peers.process import debian
 
