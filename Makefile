@@ -80,6 +80,12 @@ bench-forward: ## delivering beside other tools, into docs/benchmarks.md; about 
 	@deploy/setup-bench-peers.sh
 	@$(BIN)/python -m bench.forward --write docs/benchmarks.md $(BENCH_ARGS)
 
+.PHONY: bench-query
+bench-query: ## asking and retrieving beside Orthanc, into docs/benchmarks.md; about 10 minutes
+	@deploy/setup-python.sh
+	@deploy/setup-peers.sh
+	@$(BIN)/python -m bench.query --write docs/benchmarks.md $(BENCH_ARGS)
+
 .PHONY: format
 format: setup ## let ruff mend style and format
 	$(BIN)/ruff check --fix .

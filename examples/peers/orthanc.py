@@ -65,7 +65,11 @@ class Orthanc:
 
     def introduce(self, aet: str, port: int) -> None:
         """Tell it of a node on loopback, which it then knows as "node"."""
-        self._send("PUT", "/modalities/node", json.dumps([aet, self.host, port]).encode())
+        self.add_modality("node", aet, port)
+
+    def add_modality(self, name: str, aet: str, port: int) -> None:
+        """Tell it of another AE on loopback."""
+        self._send("PUT", f"/modalities/{name}", json.dumps([aet, self.host, port]).encode())
 
     def request_commitment(self, references: list[tuple[str, str]]) -> str:
         """Have it ask the node for storage commitment; gives where its REST tells the outcome."""

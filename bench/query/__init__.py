@@ -1,0 +1,1 @@
+"""Questions and retrievals, timed beside an Orthanc that holds the same, and at scale."""
