@@ -21,7 +21,13 @@ def whereabouts(here: Place, bucket: Tables) -> Found:
 
 
 def keys(here: Place, bucket: Tables) -> Found:
-    """Yield that one of the two keys is missing beside the other."""
+    """Yield that one of the two keys is missing beside the other, or that a store has no such."""
+    url = split(bucket.get("url"))
+    if url is not None and url.scheme == "gs":
+        if "access_key" in bucket:
+            words = "is nothing that Google has: secret_key, a service account's JSON, is all"
+            yield (*here, "access_key"), words
+        return
     if len(alone := _KEYS & bucket.keys()) == 1:
         (other,), (given,) = _KEYS - alone, alone
         yield (*here, other), f"is missing beside {given}"

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from config import bucket_checks, object_names, object_store_checks
 from config.files import Place
 from config.tables import Found, Tables, named_tables, table
-from config.urls import split
 from config.words import unknown
 
 
@@ -41,10 +40,4 @@ def _dicom(tables: Tables, here: Place, destination: Tables) -> Found:
 
 def _object_store(here: Place, destination: Tables) -> Found:
     yield from bucket_checks.whereabouts(here, destination)
-    url = split(destination.get("url"))
-    if url is not None and url.scheme == "gs":
-        if "access_key" in destination:
-            words = "is nothing that Google has: secret_key, a service account's JSON, is all"
-            yield (*here, "access_key"), words
-        return
     yield from bucket_checks.keys(here, destination)

@@ -20,6 +20,8 @@ BAD = [
     (INBOX.replace("s3://lake/raw", "s3:///raw"), "sources.inbox.url", "names no bucket"),
     (INBOX + 'endpoint = "ftp://x"\n', "sources.inbox.endpoint", "must be http://"),
     (INBOX + 'access_key = { env = "HOME" }\n', "sources.inbox.secret_key", "is missing beside"),
+    (INBOX.replace("s3:", "gs:") + 'access_key = { env = "HOME" }\n', "sources.inbox.access_key",
+     "service account"),
     (INBOX + 'access_key = { env = "NOT_SET_9" }\nsecret_key = { env = "HOME" }\n',
      "sources.inbox.access_key.env", "not set"),
     (BOX + '[destinations.a]\nkind = "folder"\npath = "in/out"\n',
