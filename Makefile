@@ -41,6 +41,12 @@ setup: ## environments, and servers and tools that tests talk to
 	@deploy/setup-triton.sh
 	@deploy/setup-peers.sh
 	@deploy/setup-azurite.sh
+	@deploy/setup-fhir-schema.sh
+	@deploy/setup-viewer.sh
+
+.PHONY: viewer
+viewer: ## fetch the OHIF viewer into .viewer/, for [http] viewer (50 MB)
+	@deploy/setup-viewer.sh
 
 .PHONY: lint
 lint: setup ## style, format and types
@@ -98,4 +104,4 @@ clean: ## remove what runs left behind; environments and var/ stay
 
 .PHONY: distclean
 distclean: clean ## remove the environments too
-	rm -rf .venv .venv-triton .venv-deid-peers .venv-bench-peers .azurite
+	rm -rf .venv .venv-triton .venv-deid-peers .venv-bench-peers .azurite .fhir .viewer

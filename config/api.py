@@ -1,4 +1,4 @@
-"""The shape of the [tokens.NAME] tables: who may use the HTTP API, and for what."""
+"""The shape of the [tokens.NAME] tables: who may use the API and DICOMweb, and for what."""
 
 from typing import Annotated, Literal
 
@@ -30,3 +30,5 @@ class Token(Table):
     digest: Annotated[str, Field(pattern=DIGEST_FORM)]
     """SHA-256 of the token; the token itself is written down nowhere."""
     may: tuple[ApiPermission, ...] = ()
+    ae_title: str | None = None
+    """What rules see as `calling_ae` of objects it stores; made of the name by default."""

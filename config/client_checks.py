@@ -10,7 +10,7 @@ from urllib.parse import SplitResult
 from config.files import Place
 from config.model import Settings
 from config.shapes import ClientTls
-from config.tables import Found, Tables, at, is_file, named_tables
+from config.tables import Found, Tables, at, is_file, named_tables, table
 from config.urls import plain_words, split
 
 
@@ -22,20 +22,24 @@ def check(tables: Tables, folder: Path) -> Found:
         if destination.get("kind") == "stow":
             yield from _urls(("destinations", name), destination)
             yield from _files(("destinations", name, "tls"), destination.get("tls"), folder)
+    fhir = table(tables, "fhir")
+    yield from _urls(("fhir",), fhir, "server")
+    yield from _files(("fhir", "tls"), fhir.get("tls"), folder)
 
 
 def secret_places(tables: Tables) -> Iterator[Place]:
     """List where secrets for servers may stand."""
-    for name, _ in named_tables(tables, "destinations"):
-        for key in ("password", "client_secret"):
+    for key in ("password", "client_secret", "token"):
+        for name, _ in named_tables(tables, "destinations"):
             yield "destinations", name, "auth", key
+        yield "fhir", "auth", key
 
 
-def _urls(here: Place, destination: Tables) -> Found:
-    """Yield the faults of a stow destination's URLs."""
-    plain = destination.get("plain") is True
-    for place in (("url",), ("auth", "token_url")):
-        url = split(at(destination, place))
+def _urls(here: Place, server: Tables, key: str = "url") -> Found:
+    """Yield the faults of a server's URLs."""
+    plain = server.get("plain") is True
+    for place in ((key,), ("auth", "token_url")):
+        url = split(at(server, place))
         if url is None or url.scheme not in {"http", "https"}:
             continue  # absent, or told by its type
         if not url.hostname:
@@ -62,7 +66,7 @@ def is_loopback(url: SplitResult) -> bool:
 
 
 def tls_files(settings: Settings) -> Found:
-    """Yield what is wrong with the files of `tls` tables of peers and destinations."""
+    """Yield what is wrong with the files of `tls` tables of peers, destinations and [fhir]."""
     from config import certificates
 
     tables: list[tuple[Place, Any]] = [
@@ -72,6 +76,7 @@ def tls_files(settings: Settings) -> Found:
         (("destinations", name, "tls"), getattr(each, "tls", None))
         for name, each in settings.destinations.items()
     ]
+    tables.append((("fhir", "tls"), settings.fhir.tls))
     for place, tls in tables:
         if isinstance(tls, ClientTls):
             found = certificates.client_problems(tls, time.time())

@@ -67,6 +67,13 @@ class BasicAuth(Table):
     password: Secret
 
 
+class BearerAuth(Table):
+    """A token that does not change, sent with every request (RFC 6750)."""
+
+    kind: Literal["bearer"]
+    token: Secret
+
+
 class OAuth2(Table):
     """An access token, asked for by the node in its own name (RFC 6749 4.4)."""
 
@@ -77,13 +84,17 @@ class OAuth2(Table):
     scope: str | None = None
 
 
+Auth = Annotated[BasicAuth | BearerAuth | OAuth2, Field(discriminator="kind")]
+"""Who we are to a server."""
+
+
 class StowDestination(Target):
     """A DICOMweb server that receives by STOW-RS."""
 
     kind: Literal["stow"]
     url: Annotated[str, Field(pattern=r"^https?://")]
     """The service's root, above /studies."""
-    auth: Annotated[BasicAuth | OAuth2, Field(discriminator="kind")] | None = None
+    auth: Auth | None = None
     tls: ClientTls | None = None
     """Whom to believe instead of the operating system's authorities, and who calls."""
     plain: bool = False

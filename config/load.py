@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from config import client_checks, files, references, words
+from config import api_checks, client_checks, files, references, words
 from config.model import Settings, Tls
 from config.tables import table
 from dicom.errors import ConfigFault
@@ -30,6 +30,7 @@ def load(path: Path, *, with_secrets: bool = True, with_tls: bool = False) -> Se
     problems += references.check(merged.tables, path.parent, with_secrets=with_secrets)
     if with_tls:
         problems += _tls_problems(merged.tables.get("tls"), path.parent, "tls")
+        problems += api_checks.check_viewer(merged.tables, path.parent)
         http = table(merged.tables, "http")
         pair = {key: http[key] for key in ("certificate", "key") if key in http}
         problems += _tls_problems(pair, path.parent, "http")

@@ -12,12 +12,18 @@ from pydantic import Field
 from config.api import Token
 from config.commitment import Commitment, When
 from config.destinations import Destination
+from config.fhir import Fhir
+from config.lake import Lake
 from config.profiles import Profile, Vault
+from config.query import Query
 from config.retention import Retention
+from config.retrieve import Retrieve
 from config.rule import Rule
 from config.shapes import ClientTls, Names, Port, Seconds, Secret, Table, Target
 from config.sharing import Ledger, Staging
 from config.sources import Source
+from config.sql import Sql
+from config.worklist import Worklist
 
 Permission = Literal["store", "find", "move", "get", "commit", "mpps", "worklist"]
 
@@ -44,6 +50,8 @@ class Node(Table):
     """With it, what arrives is encrypted before it is written."""
     spool_old_keys: tuple[Secret, ...] = ()
     """Keys that are used for reading alone."""
+    encrypt_index: bool = False
+    """Whether the index is encrypted too, with a key that is made from the spool's."""
     workers: Annotated[int, Field(ge=0, le=256)] = 2
 
     @property
@@ -69,7 +77,7 @@ class Tls(Table):
 
 
 class Http(Table):
-    """Signs of life and metrics; and, for whoever has a token, the API."""
+    """Signs of life and metrics; and, for whoever has a token, the API and DICOMweb."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -78,6 +86,10 @@ class Http(Table):
     key: Path | None = None
     behind_proxy: bool = False
     """Whether a proxy in front speaks TLS, so that tokens may come in plain HTTP."""
+    origins: tuple[str, ...] = ()
+    """Web sites other than the node whose pages may ask it, as "https://host" or with a port."""
+    viewer: Path | None = None
+    """The folder of OHIF's files, which are then served at /ohif."""
 
 
 class Settle(Table):
@@ -125,6 +137,8 @@ class Peer(Table):
     max_associations: Annotated[int, Field(ge=1, le=10_000)] | None = None
     commitment: When | None = None
     """What counts as committed when it asks; as [commitment] says by default."""
+    move_to: Names = ()
+    """The peers that it may have objects sent to by C-MOVE; all of them by default."""
 
 
 class Model(Target):
@@ -162,10 +176,13 @@ class Settings(Table):
     jobs: Jobs = Jobs()
     retention: Retention = Retention()
     commitment: Commitment = Commitment()
+    query: Query = Query()
+    retrieve: Retrieve = Retrieve()
     log: Log = Log()
     peers: dict[str, Peer] = Field(default_factory=dict)
     destinations: dict[str, Destination] = Field(default_factory=dict)
     sources: dict[str, Source] = Field(default_factory=dict)
+    worklist: Worklist = Worklist()
     tokens: dict[str, Token] = Field(default_factory=dict)
     profiles: dict[str, Profile] = Field(default_factory=dict)
     vault: Vault | None = None
@@ -174,3 +191,6 @@ class Settings(Table):
     models: dict[str, Model] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     mqtt: Mqtt | None = None
+    sql: Sql = Sql()
+    lakes: dict[str, Lake] = Field(default_factory=dict)
+    fhir: Fhir = Fhir()

@@ -15,17 +15,20 @@ from config import (
     api_checks,
     client_checks,
     destination_checks,
+    lake_checks,
     privacy,
     rule_checks,
     secrets,
     sharing_checks,
     source_checks,
+    worklist_checks,
 )
 from config.files import Place
 from config.model import Http, Node, Tls
 from config.shapes import Secret
 from config.tables import Found, Tables, at, is_file, named_tables, table, texts
 from config.urls import plain_words, split
+from config.worklist import Hl7
 from dicom import ae, uid
 
 _BAD_TITLE: Final = (
@@ -48,9 +51,11 @@ def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
         rule_checks.check,
         _mqtt,
         sharing_checks.check,
+        lake_checks.check,
     ):
         yield from part(tables)
     yield from source_checks.check(tables, folder)
+    yield from worklist_checks.check(tables)
     yield from api_checks.check(tables)
     yield from client_checks.check(tables, folder)
     yield from privacy.check(tables, folder, with_secrets=with_secrets)
@@ -80,7 +85,7 @@ def _ports(tables: Tables) -> Found:
         for other, other_host, other_port in known:
             together = host == other_host or {host, other_host} & _EVERYWHERE
             if port == other_port != 0 and together:
-                yield (name, "port"), f"is {port}, the same as {other}.port; give each its own"
+                yield (*name.split("."), "port"), f"is {port}, the same as {other}.port; give each its own"
                 break
         known.append((name, host, port))
 
@@ -94,6 +99,10 @@ def _doors(tables: Tables) -> Iterator[tuple[str, str, Any]]:
     if "tls" in tables:
         yield "tls", host, table(tables, "tls").get("port", Tls.model_fields["port"].default)
     yield "http", str(http.get("host", Http().host)), http.get("port", Http().port)
+    if hl7 := table(table(tables, "worklist"), "hl7"):
+        fields = Hl7.model_fields
+        host = str(hl7.get("host", fields["host"].default))
+        yield "worklist.hl7", host, hl7.get("port", fields["port"].default)
 
 
 def _disk(tables: Tables) -> Found:
@@ -130,6 +139,23 @@ def _peers(tables: Tables) -> Found:
             except ValueError as fault:
                 yield ("peers", title, "addresses", i), str(fault)
         yield from _tls_names(tables, ("peers", title, "tls_name"), peer.get("tls_name"))
+        yield from _move_to(tables, title, peer)
+
+
+def _move_to(tables: Tables, title: str, peer: Tables) -> Found:
+    wanted = peer.get("move_to")
+    listed: list[tuple[Place, str]] = []
+    if isinstance(wanted, str):
+        listed = [(("peers", title, "move_to"), wanted)]
+    listed += [(("peers", title, "move_to", i), text) for i, text in texts(wanted)]
+    known = dict(named_tables(tables, "peers"))
+    for place, name in listed:
+        if name not in known:
+            yield place, f"there is no [peers.{name}]"
+        elif not {"host", "port"} <= known[name].keys():
+            yield place, f"[peers.{name}] has no host and port to send to"
+    if listed and "move" not in dict(texts(peer.get("may"))).values():
+        yield ("peers", title, "move_to"), 'is of no use without "move" in may'
 
 
 def _tls_names(tables: Tables, here: Place, names: Any) -> Found:

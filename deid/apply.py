@@ -60,6 +60,20 @@ class Deidentified:
     """The way back, for a vault alone: patient data."""
 
 
+def deidentify_head(part10: bytes | memoryview, profile: Profile) -> Deidentified:
+    """De-identify all but the pixel data of a Part 10 file, which it leaves out.
+
+    Each element becomes what `deidentify` makes of it, and what that refuses for its attributes is
+    refused. Raises the same faults.
+    """
+    try:
+        return _deidentify(memoryview(part10), profile, with_pixels=False)
+    except DeidFault:
+        raise
+    except Exception as fault:  # noqa: BLE001  (fail closed: whatever broke, nothing may leave)
+        raise DeidFault(broke_off("de-identification", fault)) from None
+
+
 def deidentify(part10: bytes | memoryview, profile: Profile) -> Deidentified:
     """De-identify a Part 10 file under a profile (PS3.15 Annex E).
 
@@ -76,9 +90,11 @@ def deidentify(part10: bytes | memoryview, profile: Profile) -> Deidentified:
         raise DeidFault(broke_off("de-identification", fault)) from None
 
 
-def _deidentify(part10: memoryview, profile: Profile) -> Deidentified:
+def _deidentify(part10: memoryview, profile: Profile, *, with_pixels: bool = True) -> Deidentified:
     opened = open_part10(part10)
     elements = parse.read(opened.dataset, opened.encoding)
+    if not with_pixels:
+        elements = tuple(element for element in elements if element.tag not in PIXELS)
     sop_class = _required(elements, _SOP_CLASS)
     sop, series, study = (_required(elements, tag) for tag in (_SOP_INSTANCE, _SERIES, _STUDY))
     has_pixels = any(element.tag in PIXELS for element in elements)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
 
 
 class Level(StrEnum):
@@ -66,42 +67,80 @@ DERIVED: Final = frozenset(
 _KEYWORDS: Final[Mapping[Level, str]] = {
     Level.PATIENT: """
         PatientID IssuerOfPatientID PatientName PatientBirthDate PatientSex OtherPatientIDs
-        EthnicGroup PatientComments NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries
+        EthnicGroup PatientComments PatientBirthTime OtherPatientNames PatientSpeciesDescription
+        ResponsiblePerson NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries
         NumberOfPatientRelatedInstances""",
     Level.STUDY: """
         StudyInstanceUID StudyDate StudyTime AccessionNumber StudyID StudyDescription
         ReferringPhysicianName NameOfPhysiciansReadingStudy AdmittingDiagnosesDescription
-        PatientAge Occupation AdditionalPatientHistory ModalitiesInStudy SOPClassesInStudy
+        PatientAge Occupation AdditionalPatientHistory PhysiciansOfRecord AdmissionID
+        TimezoneOffsetFromUTC ModalitiesInStudy SOPClassesInStudy
         NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances""",
     Level.SERIES: """
         SeriesInstanceUID Modality SeriesNumber SeriesDescription SeriesDate SeriesTime
         BodyPartExamined Laterality PatientPosition ProtocolName OperatorsName
         PerformingPhysicianName PerformedProcedureStepStartDate PerformedProcedureStepStartTime
-        InstitutionName InstitutionalDepartmentName StationName Manufacturer
+        PerformedProcedureStepID PerformedProcedureStepDescription FrameOfReferenceUID
+        DeviceSerialNumber InstitutionName InstitutionalDepartmentName StationName Manufacturer
         ManufacturerModelName NumberOfSeriesRelatedInstances""",
     Level.IMAGE: """
         SOPInstanceUID SOPClassUID InstanceNumber ContentDate ContentTime AcquisitionDate
         AcquisitionTime AcquisitionDateTime AcquisitionNumber ImageType Rows Columns
-        NumberOfFrames ContentLabel ContentDescription CompletionFlag VerificationFlag""",
+        BitsAllocated InstanceCreationDate InstanceCreationTime NumberOfFrames ContentLabel
+        ContentDescription CompletionFlag VerificationFlag""",
+}
+_SEQUENCE_KEYWORDS: Final[Mapping[Level, str]] = {
+    Level.PATIENT: "OtherPatientIDsSequence IssuerOfPatientIDQualifiersSequence",
+    Level.STUDY: """
+        IssuerOfAccessionNumberSequence ProcedureCodeSequence ReferencedStudySequence
+        ReferringPhysicianIdentificationSequence""",
+    Level.SERIES: """
+        RequestAttributesSequence ReferencedPerformedProcedureStepSequence
+        PerformedProtocolCodeSequence RelatedSeriesSequence""",
+    Level.IMAGE: """
+        ConceptNameCodeSequence ContentTemplateSequence ReferencedRequestSequence
+        AnatomicRegionSequence""",
 }
 
 
-def _catalogue() -> dict[str, Attribute]:
+@lru_cache(4096)
+def described(tag: int, level: Level) -> Attribute | None:
+    """Describe any attribute of PS3.6, as it may stand in an item; None for one without keyword."""
+    keyword = keyword_for_tag(tag)
+    if not keyword:
+        return None
+    vr = dictionary_VR(tag).partition(" or ")[0]
+    return Attribute(keyword, tag, vr, level, dictionary_VM(tag) != "1")
+
+
+def _catalogue(keywords_of: Mapping[Level, str]) -> dict[str, Attribute]:
     found: dict[str, Attribute] = {}
-    for level, keywords in _KEYWORDS.items():
+    for level, keywords in keywords_of.items():
         for keyword in keywords.split():
             tag = tag_for_keyword(keyword)
-            assert tag is not None, keyword
-            many = dictionary_VM(tag) != "1"
-            found[keyword] = Attribute(keyword, tag, dictionary_VR(tag), level, many)
+            one = described(tag, level) if tag is not None else None
+            assert one is not None, keyword
+            found[keyword] = one
     return found
 
 
-CATALOGUE: Final[Mapping[str, Attribute]] = _catalogue()
-"""Every supported attribute by its keyword, upper levels first."""
+CATALOGUE: Final[Mapping[str, Attribute]] = _catalogue(_KEYWORDS)
+"""Every supported attribute that is no sequence by its keyword, upper levels first."""
+
+SEQUENCES: Final[Mapping[str, Attribute]] = _catalogue(_SEQUENCE_KEYWORDS)
+"""Every supported sequence by its keyword; its text is the JSON of its element (PS3.18 F.2)."""
 
 BY_TAG: Final[Mapping[int, Attribute]] = {one.tag: one for one in CATALOGUE.values()}
 """The same attributes by tag."""
+
+
+SEQUENCES_BY_TAG: Final[Mapping[int, Attribute]] = {one.tag: one for one in SEQUENCES.values()}
+"""Those by tag."""
+
+
+def sequences_of(level: Level) -> tuple[Attribute, ...]:
+    """List the sequences that belong to one level."""
+    return tuple(one for one in SEQUENCES.values() if one.level is level)
 
 
 def of_level(level: Level) -> tuple[Attribute, ...]:

@@ -15,6 +15,8 @@ from pydicom.charset import CODES_TO_ENCODINGS, encode_string, python_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
+from dicom.encoding import UNDEFINED_LENGTH
+
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 UTF_8: Final = "ISO_IR 192"
 LOCALISED: Final = frozenset({"SH", "LO", "ST", "LT", "PN", "UC", "UT"})
@@ -24,6 +26,7 @@ _OFTEN_BYTES: Final = 64
 """Shorter values are remembered: the objects of a Series have nearly all of them in common."""
 _ALONE: Final = frozenset({"UTF8", "GBK", "GB18030"})
 _FRAGMENTS: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
+_PARTS: Final = re.compile(r"([\^=\\\r\n\f\t])")
 _RESET: Final = re.compile(rb"[\^=\\\r\n\f\t]")
 _NUMBERS: Final = {"US": "H", "SS": "h", "UL": "L", "SL": "l"}
 _WORDS: Final = LOCALISED | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
@@ -31,6 +34,15 @@ _WORDS: Final = LOCALISED | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI
 Encodings = tuple[str, ...]
 """Python's names of the declared character sets, the initial one first."""
 
+_LATIN_9: Final = "iso8859_15"
+_ENCODINGS: Final = {
+    **python_encoding,
+    "ISO_IR 203": _LATIN_9,  # newer than pydicom's table (PS3.3 Table C.12-2)
+    "ISO 2022 IR 203": _LATIN_9,
+}
+TERMS: Final = tuple(term for term in _ENCODINGS if term)
+"""The defined terms that are understood."""
+_CODES: Final = {**CODES_TO_ENCODINGS, b"\x1b-b": _LATIN_9}
 _ASCII: Final = "iso8859"  # pydicom's name for "nothing declared"
 ASCII: Final[Encodings] = (_ASCII,)
 """Nothing declared."""
@@ -38,7 +50,7 @@ ASCII: Final[Encodings] = (_ASCII,)
 
 def encodings(terms: Sequence[str]) -> Encodings:
     """Translate defined terms into Python's encodings; slips in spelling are forgiven."""
-    found = [python_encoding.get(_spelt(term), "") for term in terms] or [_ASCII]
+    found = [_ENCODINGS.get(_spelt(term), "") for term in terms] or [_ASCII]
     if found[0] in _ALONE:
         return (found[0],)
     first = found[0] or _ASCII
@@ -69,7 +81,8 @@ def read(dataset: Dataset, tag: int, vr: str, declared: Encodings) -> str:
     """
     element: object = dataset.get_item(tag)
     if isinstance(element, RawDataElement):
-        raw = b"" if element.VR == "SQ" else element.value or b""
+        is_sequence = element.VR == "SQ" or element.length == UNDEFINED_LENGTH
+        raw = b"" if is_sequence else element.value or b""
         spoken = meant_vr(element.VR or "", vr)
         return of_raw(raw, spoken, declared, little_endian=element.is_little_endian)
     return _of_value(element) if isinstance(element, DataElement) else ""
@@ -149,7 +162,7 @@ def _fragments(raw: bytes, declared: Encodings) -> Iterator[str]:
             yield decode(fragment, declared)
             continue
         length = 4 if fragment[1:3] in {b"$(", b"$)"} else 3
-        encoding = CODES_TO_ENCODINGS.get(fragment[:length], declared[0])
+        encoding = _CODES.get(fragment[:length], declared[0])
         if encoding.startswith("iso2022_jp"):  # Python reads these escapes itself
             yield _tried(fragment, encoding)
             continue
@@ -164,13 +177,31 @@ def _fragments(raw: bytes, declared: Encodings) -> Iterator[str]:
             yield decode(body[reset.start() :], declared)
 
 
+def encode(text: str, declared: Encodings) -> bytes:
+    """Encode text; what no declared set has becomes a question mark.
+
+    Each part between delimiters stands by itself, as the initial set returns there
+    (PS3.5 6.1.2.5.3).
+    """
+    if text.isascii():
+        return text.encode("ascii")
+    if len(declared) == 1 and declared[0] != "shift_jis":
+        return text.encode(declared[0], "replace")
+    parts = _PARTS.split(text)
+    return b"".join(
+        part.encode("ascii") if part.isascii() else encode_string(part, list(declared))
+        for part in parts
+    )
+
+
 def answer_terms(texts: Iterable[str], asked: Sequence[str]) -> tuple[str, ...]:
     """Choose the SpecificCharacterSet of an answer: none, the requester's, or else UTF-8."""
     texts = [text for text in texts if not text.isascii()]
     if not texts:
         return ()
     declared = encodings(asked)
-    if declared != ASCII and all(_fits(text, declared) for text in texts):
+    is_known = len(declared) == 1 or _LATIN_9 not in declared  # pydicom writes the escapes
+    if declared != ASCII and is_known and all(_fits(text, declared) for text in texts):
         return tuple(asked)
     return (UTF_8,)
 
@@ -179,7 +210,7 @@ def _fits(text: str, declared: Encodings) -> bool:
     if not all(any(_has(character, name) for name in declared) for character in text):
         return False
     parts = re.split(r"[\^=\\]", text)
-    return all(decode(encode_string(part, declared), declared) == part for part in parts)
+    return all(decode(encode(part, declared), declared) == part for part in parts)
 
 
 def _has(character: str, encoding: str) -> bool:

@@ -98,6 +98,22 @@ class MoveDestinationUnknown(ServiceFault):
     status = status.MOVE_DESTINATION_UNKNOWN
 
 
+class CannotCount(ServiceFault):
+    """Refused: what a retrieval names cannot be counted now, 0xA701 (PS3.4 C.4.2.1.5)."""
+
+    code = "cannot-count"
+    retry = True
+    status = status.UNABLE_TO_COUNT
+
+
+class CannotPerform(ServiceFault):
+    """Refused: sub-operations cannot be performed, 0xA702 (PS3.4 C.4.2.1.5)."""
+
+    code = "cannot-perform"
+    retry = True
+    status = status.UNABLE_TO_PERFORM
+
+
 class DeliveryFault(Fault):
     """A destination did not take what is owed."""
 

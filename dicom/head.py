@@ -17,10 +17,11 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from dicom import charset, part10
-from dicom.attributes import CATALOGUE, DERIVED, Attribute
+from dicom import charset, json_parsed, part10
+from dicom.attributes import CATALOGUE, DERIVED, SEQUENCES_BY_TAG, Attribute
 from dicom.encoding import BIG_ENDIAN, DEFLATED, IMPLICIT
 from dicom.errors import CannotUnderstand
+from dicom.json_walk import JsonWalk, Meaning, Short
 from dicom.meta import OWN_START_BYTES, own_dataset_offset
 from dicom.part10 import HEAD_LIMIT_BYTES
 from dicom.walk import (
@@ -47,6 +48,7 @@ _WANTED: Final[Mapping[int, Attribute]] = {
 _PLAN: Final = tuple((one.tag, one.keyword, one.vr, one.vr.encode()) for one in _WANTED.values())
 _NOTHING: Final = b"", b""
 _KEPT: Final = frozenset({*_WANTED, charset.SPECIFIC_CHARACTER_SET})
+_SEQUENCES: Final = frozenset(SEQUENCES_BY_TAG)
 
 
 def read(
@@ -59,7 +61,7 @@ def read(
     """
     if transfer_syntax_uid not in DEFLATED:
         try:
-            found = Walk(dataset, transfer_syntax_uid).top(_KEPT)
+            found = Walk(dataset, transfer_syntax_uid).top(_KEPT, sequences=_SEQUENCES)
         except Odd:
             pass
         else:
@@ -69,7 +71,7 @@ def read(
         if transfer_syntax_uid in DEFLATED:
             return _file_texts(stream, start, transfer_syntax_uid)
         stream.seek(start)
-        return of_dataset(part10.read_elements(stream, transfer_syntax_uid, _KEPT))
+        return of_dataset(part10.read_elements(stream, transfer_syntax_uid, _KEPT | _SEQUENCES))
 
 
 def read_file(file: BinaryIO, transfer_syntax_uid: str) -> Texts:
@@ -86,7 +88,7 @@ def _dataset_start(file: BinaryIO) -> int:
 
 
 def _file_texts(file: BinaryIO, start: int, transfer_syntax_uid: str) -> Texts:
-    found = _of_file(file, start, transfer_syntax_uid, _KEPT)
+    found = _of_file(file, start, transfer_syntax_uid, _KEPT, sequences=_SEQUENCES)
     if isinstance(found, Dataset):
         return of_dataset(found)
     return _texts(found, little_endian=transfer_syntax_uid != BIG_ENDIAN)
@@ -123,30 +125,32 @@ def _of_file(
     transfer_syntax_uid: str,
     kept: frozenset[int],
     *,
+    sequences: frozenset[int] = frozenset(),
     until: int = DELIMITERS,
 ) -> Found | Dataset:
     data: Bytes = Slices(file, start)
     stream, is_whole = file, True
     if transfer_syntax_uid in DEFLATED:
         file.seek(start)
-        unfolded, is_whole = _inflated(file)
+        unfolded, is_whole = inflated(file)
         data, stream = memoryview(unfolded), io.BytesIO(unfolded)
         start = 0
     try:
-        return Walk(data, transfer_syntax_uid).top(kept, until=until, is_whole=is_whole)
+        walk = Walk(data, transfer_syntax_uid)
+        return walk.top(kept, sequences=sequences, until=until, is_whole=is_whole)
     except Cut:
         if is_whole:
             raise
         raise too_large("unfolds to") from None
     except Odd:
         stream.seek(start)
-        parsed = part10.read_elements(stream, transfer_syntax_uid, kept)
+        parsed = part10.read_elements(stream, transfer_syntax_uid, kept | sequences)
         if not is_whole and stream.tell() >= len(data):  # it did not stop at any pixel data
             raise too_large("unfolds to") from None
         return parsed
 
 
-def _inflated(file: BinaryIO) -> tuple[bytes, bool]:
+def inflated(file: BinaryIO) -> tuple[bytes, bool]:
     """Inflate a deflated dataset as far as its head may reach; and say whether that is all."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     out: list[bytes] = []
@@ -168,7 +172,26 @@ def of_dataset(dataset: Dataset) -> Texts:
     declared = charset.encodings(charset.terms_of(dataset))
     wanted = _WANTED.values()
     found = {one.keyword: charset.read(dataset, one.tag, one.vr, declared) for one in wanted}
-    return {keyword: text for keyword, text in found.items() if text}
+    texts = {keyword: text for keyword, text in found.items() if text}
+    raw = {tag: dataset.get_item(tag, keep_deferred=True) for tag in _SEQUENCES & dataset.keys()}
+    if not raw:
+        return texts
+    is_big = not all(getattr(one, "is_little_endian", True) for one in raw.values())
+    raw[charset.SPECIFIC_CHARACTER_SET] = dataset.get_item(charset.SPECIFIC_CHARACTER_SET)
+    few = Dataset({BaseTag(tag): one for tag, one in raw.items() if one is not None})
+    for tag, member in json_parsed.parts(few, ">" if is_big else "<").items():
+        if tag in _SEQUENCES:
+            texts[SEQUENCES_BY_TAG[tag].keyword] = member.partition(":")[2]
+    return texts
+
+
+def _sequence(own: bytes, raw: bytes, declared: charset.Encodings, order: str) -> str:
+    """Write a sequence's element, header and all, as DICOM JSON; "" where it cannot be read."""
+    try:
+        member, _ = JsonWalk(raw, Meaning(bool(own), order, declared)).element(0, len(raw))
+    except (Odd, Short):
+        return ""
+    return member.partition(":")[2]
 
 
 def _declared(found: Found) -> charset.Encodings:
@@ -187,4 +210,9 @@ def _texts(found: Found, *, little_endian: bool) -> Texts:
             text = charset.of_raw(raw, vr, declared, little_endian=little_endian)
             if text:
                 out[keyword] = text
+    for tag in _SEQUENCES & found.keys():
+        own, raw = found[tag]
+        text = _sequence(own, raw, declared, "<" if little_endian else ">")
+        if text:
+            out[SEQUENCES_BY_TAG[tag].keyword] = text
     return out

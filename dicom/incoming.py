@@ -23,7 +23,7 @@ _IMPLICIT: Final = "1.2.840.10008.1.2"
 _PREAMBLE_BYTES: Final = 128
 _HEAD: Final = bytes(_PREAMBLE_BYTES) + PREFIX
 _GROUP_2: Final = b"\x02\x00"
-_META_BYTES: Final = 64 << 10
+META_BYTES: Final = 64 << 10
 """A file meta group is far shorter."""
 
 
@@ -43,8 +43,8 @@ def examine(file: bytes | memoryview, reopen: Callable[[], BinaryIO]) -> Incomin
     Raises CannotUnderstand when it is no DICOM file, breaks off, or has UIDs that cannot be used.
     """
     view = memoryview(file)
-    start = bytes(view[:_META_BYTES])
-    meta = _meta(start)
+    start = bytes(view[:META_BYTES])
+    meta = begin(start)
     if meta.sop_class_uid == MEDIA_DIRECTORY:
         return Incoming(MEDIA_DIRECTORY, "", meta.transfer_syntax_uid, meta.dataset_offset)
     if not is_valid(meta.transfer_syntax_uid):
@@ -69,7 +69,11 @@ def examine(file: bytes | memoryview, reopen: Callable[[], BinaryIO]) -> Incomin
 _NEEDED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
-def _meta(start: bytes) -> FileMeta:
+def begin(start: bytes) -> FileMeta:
+    """Read where a file's dataset begins, and in which encoding, out of its first bytes.
+
+    META_BYTES of them are enough. Raises CannotUnderstand when it is no DICOM file.
+    """
     if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + len(PREFIX)] == PREFIX:
         return read_meta(start)
     # Some writers leave out the preamble, with or without the prefix behind it.

@@ -49,7 +49,25 @@ class Between:
     last: Moment | None
 
 
-Criterion = AnyOf | Like | Between
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Empty value matching: the attribute has no value, or is not known (C.2.2.2.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Fuzzy semantic matching of a person name: each of these words begins one of the name's.
+
+    Spelt as `spelling` gives them (C.2.2.2.1.1 leaves the algorithm to the SCP).
+    """
+
+    words: tuple[str, ...]
+
+
+Criterion = AnyOf | Like | Between | Empty | Words
+
+EMPTY: Final = '""'
+"""What a key holds that asks for entities without a value: two quotation marks."""
 
 
 class NotAKey(ValueError):  # noqa: N818  (named as what it says)
@@ -60,11 +78,17 @@ def criterion(attribute: Attribute, text: str) -> Criterion | None:
     """Read a key's text; None is universal matching (C.2.2.2.3). Raises NotAKey."""
     if text.strip("\\ ") == "":
         return None
+    if text.strip() == EMPTY:
+        return Empty()
     if attribute.vr in MOMENT_VRS:
         return _between(attribute.vr, text)
     values = [text] if attribute.vr in _ONE_TEXT else [v for v in text.split("\\") if v]
     if attribute.vr in INTEGER_VRS:
         return AnyOf(tuple(_integer(value) for value in values))
+    return _texts(attribute, values)
+
+
+def _texts(attribute: Attribute, values: list[str]) -> Criterion | None:
     if attribute.vr == "PN":
         values = [_name_key(value) for value in values]
     if attribute.vr not in WILDCARD_VRS or not re.search(r"[*?]", "".join(values)):
@@ -157,6 +181,34 @@ def _name_key(value: str) -> str:
     return "=".join(group or "*" for group in groups)
 
 
+SPELLINGS: Final = (
+    ("ae", "a"), ("oe", "o"), ("ue", "u"), ("ph", "f"), ("th", "t"), ("ck", "k"), ("c", "k"),
+    ("y", "i"), ("w", "v"), ("z", "s"), ("ss", "s"), ("ll", "l"), ("mm", "m"), ("nn", "n"),
+    ("tt", "t"), ("ff", "f"), ("rr", "r"), ("pp", "p"), ("kk", "k"),
+)  # fmt: skip
+"""What is spelt alike in fuzzy matching of names: the first becomes the second, in this order."""
+_BETWEEN_WORDS: Final = re.compile(r"[\^=\\ ,.'-]+")
+BEFORE_A_WORD: Final = r"(^|[\^=\\ ,.'-])"
+"""Where a word of a folded name begins, as a regular expression."""
+
+
+def spelling(folded: str) -> str:
+    """Write a folded name as all names are spelt that sound like it."""
+    for written, alike in SPELLINGS:
+        folded = folded.replace(written, alike)
+    return folded
+
+
+def fuzzy(text: str) -> Criterion | None:
+    """Read a person name's key for fuzzy semantic matching; None is universal matching.
+
+    Order, delimiters, case, accents and doubled letters do not count, and a word may be cut
+    short. A key with wildcards is matched by them alone.
+    """
+    words = [word for word in _BETWEEN_WORDS.split(spelling(fold(text))) if word]
+    return Words(tuple(dict.fromkeys(words))) if words else None
+
+
 def meets(attribute: Attribute, wanted: Criterion, text: str) -> bool:
     """Whether an attribute's text, "" where it is unknown, meets a criterion.
 
@@ -165,14 +217,21 @@ def meets(attribute: Attribute, wanted: Criterion, text: str) -> bool:
     """
     if isinstance(wanted, Between):
         found = moment(attribute.vr, text)
-        return found is not None and _within(wanted, found)
+        return found is not None and within(wanted, found)
     values = _values(attribute, text)
+    if isinstance(wanted, Empty):
+        unread = attribute.vr in MOMENT_VRS and moment(attribute.vr, text) is None
+        return unread or (not values and attribute.vr not in MOMENT_VRS)
+    if isinstance(wanted, Words):
+        spelt = spelling("\\".join(values))
+        return all(re.search(BEFORE_A_WORD + re.escape(word), spelt) for word in wanted.words)
     if isinstance(wanted, AnyOf):
         return any(value in wanted.values for value in values)
     return any(_like(pattern, value) for pattern in wanted.patterns for value in values)
 
 
-def _within(wanted: Between, found: Moment) -> bool:
+def within(wanted: Between, found: Moment) -> bool:
+    """Whether a moment lies in a range of its own kind."""
     ends: Sequence[tuple[Moment | None, Moment | None]] = (
         (wanted.first, found),
         (found, wanted.last),

@@ -16,6 +16,11 @@ from dicom.pdu import IS_COMMAND, IS_LAST, Pdv
 
 C_STORE_RQ: Final = 0x0001
 C_STORE_RSP: Final = 0x8001
+C_GET_RSP: Final = 0x8010
+C_FIND_RQ: Final = 0x0020
+C_FIND_RSP: Final = 0x8020
+C_MOVE_RSP: Final = 0x8021
+C_CANCEL_RQ: Final = 0x0FFF
 NO_DATASET: Final = 0x0101
 COMMAND_LIMIT: Final = 1 << 16
 """Command sets take a few hundred bytes; the longest, of an N-GET, a few thousand."""
@@ -36,6 +41,22 @@ class Command:
     sop_instance_uid: str
     has_dataset: bool
     encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Behalf:
+    """For whom a C-STORE is sent, where that is somebody else (PS3.7 9.1.1.1)."""
+
+    priority: int = 0
+    """0 medium, 1 high, 2 low (PS3.7 E.1)."""
+    originator_ae: str = ""
+    """Who asked for it by C-MOVE; "" where nobody did."""
+    message_id: int = 0
+    """Of that C-MOVE."""
+
+
+NOBODY: Final = Behalf()
+"""On the node's own behalf."""
 
 
 class Fragment(NamedTuple):
@@ -217,22 +238,27 @@ def _uid(elements: dict[int, bytes], element: int) -> str:
     return elements.get(element, b"").decode("ascii", "replace").strip("\0 ")
 
 
-def store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
-    """Write the command set of a C-STORE-RQ of medium priority (PS3.7 9.3.1.1).
+def store_request(
+    message_id: int, sop_class_uid: str, sop_instance_uid: str, behalf: Behalf = NOBODY
+) -> bytes:
+    """Write the command set of a C-STORE-RQ (PS3.7 9.3.1.1).
 
-    Raises UnicodeEncodeError when a UID is not ASCII.
+    Raises UnicodeEncodeError when a UID or a title is not ASCII.
     """
+    originator = behalf.originator_ae.encode("ascii")
     body = b"".join(
         (
-            _element(0x0002, sop_class_uid.encode("ascii"), b"\0"),
-            _element(0x0100, _US.pack(C_STORE_RQ)),
-            _element(0x0110, _US.pack(message_id)),
-            _element(0x0700, _US.pack(0)),
-            _element(0x0800, _US.pack(1)),
-            _element(0x1000, sop_instance_uid.encode("ascii"), b"\0"),
+            command_element(0x0002, sop_class_uid.encode("ascii"), b"\0"),
+            command_element(0x0100, _US.pack(C_STORE_RQ)),
+            command_element(0x0110, _US.pack(message_id)),
+            command_element(0x0700, _US.pack(behalf.priority)),
+            command_element(0x0800, _US.pack(1)),
+            command_element(0x1000, sop_instance_uid.encode("ascii"), b"\0"),
+            command_element(0x1030, originator, b" "),
+            command_element(0x1031, _US.pack(behalf.message_id) if originator else b""),
         )
     )
-    return _element(0x0000, struct.pack("<L", len(body))) + body
+    return command_element(0x0000, struct.pack("<L", len(body))) + body
 
 
 def response_status(response: Command) -> int:
@@ -244,19 +270,19 @@ def store_response(request: Command, status: int, comment: str = "") -> bytes:
     """Write the command set of a C-STORE-RSP (PS3.7 9.3.1.2); a comment goes with failures."""
     body = b"".join(
         (
-            _element(0x0002, request.sop_class_uid.encode("ascii", "replace"), b"\0"),
+            command_element(0x0002, request.sop_class_uid.encode("ascii", "replace"), b"\0"),
             _STORED,
-            _element(0x0120, _US.pack(request.message_id)),
+            command_element(0x0120, _US.pack(request.message_id)),
             _WITHOUT_DATASET,
-            _element(0x0900, _US.pack(status)),
-            _element(0x0902, comment[:COMMENT_LIMIT].encode("ascii", "replace"), b" "),
-            _element(0x1000, request.sop_instance_uid.encode("ascii", "replace"), b"\0"),
+            command_element(0x0900, _US.pack(status)),
+            command_element(0x0902, comment[:COMMENT_LIMIT].encode("ascii", "replace"), b" "),
+            command_element(0x1000, request.sop_instance_uid.encode("ascii", "replace"), b"\0"),
         )
     )
-    return _element(0x0000, struct.pack("<L", len(body))) + body
+    return command_element(0x0000, struct.pack("<L", len(body))) + body
 
 
-def _element(element: int, value: bytes, pad: bytes = b"") -> bytes:
+def command_element(element: int, value: bytes, pad: bytes = b"") -> bytes:
     """Encode one element; an empty optional one is left out."""
     if not value:
         return b""
@@ -265,5 +291,5 @@ def _element(element: int, value: bytes, pad: bytes = b"") -> bytes:
     return _ELEMENT.pack(0, element, len(value)) + value
 
 
-_STORED: Final = _element(0x0100, _US.pack(C_STORE_RSP))
-_WITHOUT_DATASET: Final = _element(0x0800, _US.pack(NO_DATASET))
+_STORED: Final = command_element(0x0100, _US.pack(C_STORE_RSP))
+_WITHOUT_DATASET: Final = command_element(0x0800, _US.pack(NO_DATASET))

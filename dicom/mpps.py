@@ -1,7 +1,7 @@
 """Modality Performed Procedure Steps: what a modality says that it does, and did (PS3.4 F.7).
 
-Read are the state, the Studies, and the Series with the Instances that they hold. Nothing about
-the patient is looked at.
+Read are the state, the Studies with the scheduled steps, and the Series with the Instances that
+they hold. Nothing about the patient is looked at.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,6 +25,11 @@ MPPS: Final = "1.2.840.10008.3.1.2.3.3"
 
 _STATUS: Final = 0x0040_0252
 _SCHEDULED: Final = 0x0040_0270
+_STEP_ID: Final = 0x0040_0009
+_REASON: Final = 0x0040_0281
+_CODE: Final = 0x0008_0100
+_WRONG_ENTRY: Final = "110514"
+"""Incorrect worklist entry selected (PS3.16 CID 9300)."""
 _STUDY: Final = 0x0020_000D
 _SERIES: Final = 0x0020_000E
 _PERFORMED: Final = 0x0040_0340
@@ -78,6 +83,15 @@ class PerformedSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """What a step was scheduled as, if it was."""
+
+    study_instance_uid: str
+    step_id: str
+    """Scheduled Procedure Step ID; empty for a step that nobody scheduled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What an N-SET says: None, or False, where it says nothing."""
 
@@ -85,6 +99,8 @@ class Change:
     series: tuple[PerformedSeries, ...] | None = None
     has_ended: bool = False
     """Whether it gives the date and time of the end."""
+    is_wrong_entry: bool = False
+    """Whether the step was begun for a wrong entry of the worklist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,8 @@ class Step:
     studies: tuple[str, ...]
     series: tuple[PerformedSeries, ...] = ()
     has_ended: bool = False
+    scheduled: tuple[Scheduled, ...] = ()
+    """As it was created with; not kept."""
 
 
 def created(dataset: bytes, transfer_syntax_uid: str) -> Step:
@@ -110,16 +128,17 @@ def created(dataset: bytes, transfer_syntax_uid: str) -> Step:
     status = _status(elements)
     if status is not Status.IN_PROGRESS:
         raise InvalidAttributeValue(f"{_NAMES[_STATUS]} must be IN PROGRESS when it is created")
-    items = (_tagged(item) for item in elements[_SCHEDULED].items or ())
-    studies = tuple(dict.fromkeys(_uid(item, _STUDY) for item in items))
-    return Step(status, studies, _series(elements) or (), _has_ended(elements))
+    items = [_tagged(item) for item in elements[_SCHEDULED].items or ()]
+    scheduled = tuple(dict.fromkeys(_scheduled(item) for item in items))
+    studies = tuple(dict.fromkeys(each.study_instance_uid for each in scheduled))
+    return Step(status, studies, _series(elements) or (), _has_ended(elements), scheduled)
 
 
 def change(dataset: bytes, transfer_syntax_uid: str) -> Change:
     """Read the Modification List of an N-SET; raises as `created` does."""
     elements = _elements(dataset, transfer_syntax_uid)
     status = _status(elements) if _STATUS in elements else None
-    return Change(status, _series(elements), _has_ended(elements))
+    return Change(status, _series(elements), _has_ended(elements), _is_wrong_entry(elements))
 
 
 def changed(step: Step, by: Change) -> Step:
@@ -170,6 +189,18 @@ def _status(elements: Mapping[int, Element]) -> Status:
 
 def _has_ended(elements: Mapping[int, Element]) -> bool:
     return all(tag in elements and _text(elements[tag]) for tag in _ENDED)
+
+
+def _scheduled(item: Mapping[int, Element]) -> Scheduled:
+    step_id = _text(item[_STEP_ID]) if _STEP_ID in item else ""
+    return Scheduled(_uid(item, _STUDY), step_id)
+
+
+def _is_wrong_entry(elements: Mapping[int, Element]) -> bool:
+    items = elements[_REASON].items or () if _REASON in elements else ()
+    return any(
+        _text(element) == _WRONG_ENTRY for item in items for element in item if element.tag == _CODE
+    )
 
 
 def _series(elements: Mapping[int, Element]) -> tuple[PerformedSeries, ...] | None:

@@ -100,8 +100,10 @@ class _Sparing:
         return self._file.read(size_bytes)
 
 
-def read_elements(dataset: BinaryIO, transfer_syntax_uid: str, tags: Collection[int]) -> Dataset:
-    """Read some elements before the pixel data of an encoded dataset, forgiving what is odd.
+def read_elements(
+    dataset: BinaryIO, transfer_syntax_uid: str, tags: Collection[int] | None
+) -> Dataset:
+    """Read elements, or all, before the pixel data of an encoded dataset, forgiving what is odd.
 
     `dataset` stands at its beginning and is not deflated. Raises CannotUnderstand when it cannot
     be parsed, or would take more than HEAD_LIMIT_BYTES of memory. Values stay undecoded until
@@ -113,7 +115,7 @@ def read_elements(dataset: BinaryIO, transfer_syntax_uid: str, tags: Collection[
             is_implicit_VR=transfer_syntax_uid in IMPLICIT,
             is_little_endian=transfer_syntax_uid != BIG_ENDIAN,
             stop_when=lambda tag, _vr, _length: tag in _PIXELS,
-            specific_tags=[BaseTag(tag) for tag in tags],
+            specific_tags=None if tags is None else [BaseTag(tag) for tag in tags],
         )
     except CannotUnderstand:
         raise

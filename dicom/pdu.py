@@ -211,6 +211,44 @@ def command_pdus(context_id: int, command: bytes, peer_max_bytes: int) -> bytes:
     return bytes(out)
 
 
+def dataset_header(context_id: int, size: int) -> bytes:
+    """Write what stands before a whole dataset in one P-DATA-TF PDU of its own."""
+    header = _HEADER.pack(PduType.P_DATA, size + PDV_BYTES)
+    return header + _PDV.pack(size + 2, context_id, IS_LAST)
+
+
+def _room(peer_max_bytes: int) -> int:
+    """Say how much of a dataset a PDU holds, an even number."""
+    room = (min(peer_max_bytes, PDU_LIMIT) or PDU_LIMIT) - PDV_BYTES
+    room -= room % 2
+    if room < 2:
+        raise ProtocolFault(f"a maximum length of {peer_max_bytes} leaves room for nothing")
+    return room
+
+
+def _data_header(context_id: int, length: int, control: int) -> bytes:
+    return _HEADER.pack(PduType.P_DATA, length + PDV_BYTES) + _PDV.pack(
+        length + 2, context_id, control
+    )
+
+
+def whole_pdus(
+    context_id: int, dataset: memoryview, peer_max_bytes: int
+) -> list[bytes | memoryview]:
+    """Cut a dataset that lies in one piece as `dataset_pdus` does, into headers and views in turn.
+
+    All but the last PDU begin with the same bytes, and peers that take 16 KiB want many.
+    """
+    room, size = _room(peer_max_bytes), len(dataset)
+    header = _data_header(context_id, room, 0)
+    parts: list[bytes | memoryview] = []
+    for start in range(0, size, room):
+        parts += header, dataset[start : start + room]
+    if parts:
+        parts[-2] = _data_header(context_id, len(parts[-1]), IS_LAST)
+    return parts
+
+
 def dataset_pdus(
     context_id: int, dataset: Sequence[memoryview], peer_max_bytes: int
 ) -> Iterator[tuple[bytes, list[memoryview]]]:
@@ -219,10 +257,7 @@ def dataset_pdus(
     Fragments have an even length, but for the last of a dataset that has not (PS3.8 9.3.1).
     Raises ProtocolFault when the peer's maximum leaves room for nothing.
     """
-    room = (min(peer_max_bytes, PDU_LIMIT) or PDU_LIMIT) - PDV_BYTES
-    room -= room % 2
-    if room < 2:
-        raise ProtocolFault(f"a maximum length of {peer_max_bytes} leaves room for nothing")
+    room = _room(peer_max_bytes)
     left = sum(len(view) for view in dataset)
     parts: list[memoryview] = []
     length = 0
@@ -233,6 +268,5 @@ def dataset_pdus(
             parts.append(part)
             start, length, left = start + len(part), length + len(part), left - len(part)
             if length == room or not left:
-                header = _HEADER.pack(PduType.P_DATA, length + PDV_BYTES)
-                yield header + _PDV.pack(length + 2, context_id, 0 if left else IS_LAST), parts
+                yield _data_header(context_id, length, 0 if left else IS_LAST), parts
                 parts, length = [], 0

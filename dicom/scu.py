@@ -6,12 +6,15 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -21,6 +24,7 @@ from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 MAX_PDU_BYTES: Final = 131_072
+NO_OPTIONS: Final[Mapping[str, bytes]] = MappingProxyType({})
 _CONNECT_S: Final = 10.0
 
 _REJECTIONS: Final[Mapping[tuple[int | None, int | None], str]] = {
@@ -91,11 +95,13 @@ def associate(
     tls: Encryption | None = None,
     provides: Sequence[str] = (),
     handlers: Sequence[evt.EventHandlerType] = (),
+    options: Mapping[str, bytes] = NO_OPTIONS,
 ) -> Iterator[Association]:
     """Open an association, and release it when the block ends (abort it when it ends badly).
 
     `provides` names SOP classes of which we, the caller, are the SCP (PS3.7 D.3.3.4), `handlers`
-    what answers the peer's own requests.
+    what answers the peer's own requests, `options` what is asked for by extended negotiation, by
+    SOP class (PS3.7 D.3.3.5).
     `timeout_s` bounds every wait for the peer. Raises Unreachable when nobody answers or the
     peer aborts, Busy when it rejects for the moment, Rejected when it rejects for good or its
     certificate is not to be trusted, NothingAccepted when it wants nothing of what is proposed.
@@ -113,7 +119,7 @@ def associate(
         association = entity.associate(
             host, port, ae_title=called_ae, max_pdu=MAX_PDU_BYTES,
             evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [timeout_s, connections]), *handlers],
-            ext_neg=[build_role(each, scp_role=True) for each in provides],
+            ext_neg=[build_role(each, scp_role=True) for each in provides] + _wishes(options),
             tls_args=None if tls is None else (tls.context, tls.server_name),
         )  # fmt: skip
     except OSError as fault:  # the name is not known
@@ -130,6 +136,16 @@ def associate(
         raise
     if association.is_established:
         association.release()
+
+
+def _wishes(options: Mapping[str, bytes]) -> list[Any]:
+    items = []
+    for sop_class_uid, asked in options.items():
+        item = SOPClassExtendedNegotiation()
+        item.sop_class_uid = UID(sop_class_uid)
+        item.service_class_application_information = asked
+        items.append(item)
+    return items
 
 
 def _prepare(event: evt.Event, timeout_s: float, connections: list[socket.socket]) -> None:

@@ -1,4 +1,4 @@
-"""DIMSE status codes by name (PS3.7 Annex C, PS3.4 B.2.3, C.4.1.1.4)."""
+"""DIMSE status codes by name (PS3.7 Annex C, PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5)."""
 
 from typing import Final
 
@@ -12,8 +12,11 @@ INVALID_SOP_INSTANCE: Final = 0x0117
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 NOT_AUTHORISED: Final = 0x0124
 OUT_OF_RESOURCES: Final = 0xA700
+UNABLE_TO_COUNT: Final = 0xA701
+UNABLE_TO_PERFORM: Final = 0xA702
 MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 DOES_NOT_MATCH: Final = 0xA900
+SOME_FAILED: Final = 0xB000
 CANNOT_UNDERSTAND: Final = 0xC000
 
 

@@ -12,6 +12,7 @@ from dicom import scu, wire
 from dicom.context import MOST_CONTEXTS, accepted, proposals
 from dicom.encoding import DEFLATED
 from dicom.errors import CannotUnderstand, Refused, Unreachable
+from dicom.message import NOBODY, Behalf
 from dicom.meta import read_meta
 from dicom.store_answer import judge
 
@@ -55,8 +56,10 @@ class StoreScu:
     Not shared between threads.
     """
 
-    def __init__(self, peer: RemoteAe) -> None:
+    def __init__(self, peer: RemoteAe, behalf: Behalf = NOBODY) -> None:
+        """`behalf` names who asked for it, where that was by C-MOVE."""
         self.peer = peer
+        self._behalf = behalf
         self._open: contextlib.ExitStack | None = None
         self._wire: wire.Wire
         self._context_ids: dict[tuple[str, str], int | None] = {}
@@ -120,11 +123,7 @@ class StoreScu:
         transfer_syntax_uid: str,
     ) -> int:
         """Send as `store` does, and return the peer's status whatever it means."""
-        dataset = encoded_dataset(part10)
-        if transfer_syntax_uid in DEFLATED and sum(map(len, dataset)) % 2:
-            dataset.append(_PAD)
-        if not (sop_instance_uid.isascii() and sop_class_uid.isascii() and sop_class_uid):
-            raise Refused("a UID cannot be sent: it is empty or not ASCII")
+        dataset = sendable(part10, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         context_id = self._context((sop_class_uid, transfer_syntax_uid))
         self._message_id = self._message_id % 65_535 + 1
         try:
@@ -134,6 +133,7 @@ class StoreScu:
                 message_id=self._message_id,
                 sop_class_uid=sop_class_uid,
                 sop_instance_uid=sop_instance_uid,
+                behalf=self._behalf,
             )
         except BaseException as fault:
             self._abort(fault)
@@ -193,6 +193,21 @@ class StoreScu:
 def _not_taken(peer: RemoteAe, pair: tuple[str, str]) -> NotTaken:
     sop_class, syntax = pair
     return NotTaken(f"{peer} does not accept SOP class {sop_class} in transfer syntax {syntax}")
+
+
+def sendable(
+    part10: Sequence[Chunk], sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+) -> list[memoryview]:
+    """Give views of the dataset of a C-STORE.
+
+    Raises Refused where it, or one of the UIDs, cannot be sent.
+    """
+    dataset = encoded_dataset(part10)
+    if transfer_syntax_uid in DEFLATED and sum(map(len, dataset)) % 2:
+        dataset.append(_PAD)
+    if not (sop_instance_uid.isascii() and sop_class_uid.isascii() and sop_class_uid):
+        raise Refused("a UID cannot be sent: it is empty or not ASCII")
+    return dataset
 
 
 def encoded_dataset(part10: Sequence[Chunk]) -> list[memoryview]:

@@ -27,7 +27,7 @@ from dicom.part10 import file_meta
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-_NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, BIG_ENDIAN, _DEFLATED})
+NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, BIG_ENDIAN, _DEFLATED})
 _MOST_BYTES: Final = 1 << 31
 """An object that would take more memory when it is made native is refused."""
 _NATIVE_COLOURS: Final = frozenset(
@@ -45,7 +45,7 @@ def substitutes(transfer_syntax_uid: str) -> tuple[str, ...]:
     Explicit VR keeps the VRs of private attributes; implicit VR is what every peer takes (PS3.5
     10.1). Video, and pixels that lie elsewhere, have none; nor has what no codec here decodes.
     """
-    if transfer_syntax_uid in _NATIVE or _has_decoder(transfer_syntax_uid):
+    if transfer_syntax_uid in NATIVE or _has_decoder(transfer_syntax_uid):
         both = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
         return tuple(one for one in both if one != transfer_syntax_uid)
     return ()
@@ -73,7 +73,7 @@ def transcode(
         replaced = None
         if own_syntax in DEFLATED:
             view = _inflated(view)
-        elif own_syntax not in _NATIVE:
+        elif own_syntax not in NATIVE:
             replaced = _decoded(b"".join(part10))
         explicit = transfer_syntax_uid not in IMPLICIT
         pieces = Native(view, own_syntax, explicit=explicit, replaced=replaced).pieces()

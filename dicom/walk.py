@@ -80,21 +80,29 @@ class Walk:
         self._implicit_at = _unpacker(data, struct.Struct(order + "HHL"))
         self._long_at = _unpacker(data, struct.Struct(order + "L"))
         # Some send explicit VR where implicit was agreed; pydicom knows it by the same two bytes.
-        self._explicit = transfer_syntax_uid not in IMPLICIT or _is_vr(self._slice(4, 6))
+        self._explicit = transfer_syntax_uid not in IMPLICIT or is_vr(self._slice(4, 6))
 
     def _slice(self, start: int, end: int) -> bytes:
         return bytes(self._data[start : min(end, self._end)])
 
-    def top(self, kept: frozenset[int], *, until: int = DELIMITERS, is_whole: bool = True) -> Found:
+    def top(
+        self,
+        kept: frozenset[int],
+        *,
+        sequences: frozenset[int] = frozenset(),
+        until: int = DELIMITERS,
+        is_whole: bool = True,
+    ) -> Found:
         """Step over the dataset; returns the raw values of what is to be kept.
 
+        Of `sequences` the whole elements are kept, with their headers.
         `until` is the tag from which on nothing is asked for. Unless it `is_whole` the dataset may
         break off in its pixel data. Raises Odd, Cut, and CannotUnderstand where it has no elements
         or too many.
         """
         found: dict[int, tuple[bytes, bytes]] = {}
         try:
-            self._step_over(found, kept, until)
+            self._step_over(found, kept, sequences, until)
         except (Odd, Cut) as what:
             broken_pixels = isinstance(what, Cut) and self._last >= PIXELS
             if not self._is_padding(self._at) and (is_whole or not broken_pixels):
@@ -104,7 +112,11 @@ class Walk:
         return found
 
     def _step_over(
-        self, found: dict[int, tuple[bytes, bytes]], kept: frozenset[int], until: int
+        self,
+        found: dict[int, tuple[bytes, bytes]],
+        kept: frozenset[int],
+        sequences: frozenset[int],
+        until: int,
     ) -> None:
         data, explicit, end = self._data, self._explicit, self._end
         at, last = 0, -1
@@ -123,6 +135,8 @@ class Walk:
                     behind = self._behind(tag, vr, value_at, length, explicit=explicit, depth=0)
                 if tag in kept and vr != b"SQ" and length <= VALUE_LIMIT:
                     found[tag] = vr, bytes(data[value_at:behind])
+                elif tag in sequences and behind - at <= VALUE_LIMIT:
+                    found[tag] = vr, bytes(data[at:behind])
                 at = behind
             raise CannotUnderstand(f"dataset has more than {ELEMENT_LIMIT} elements")
         finally:
@@ -151,7 +165,7 @@ class Walk:
             if at + 12 > self._end:
                 raise _cut()
             return group << 16 | element, vr, at + 12, self._long_at(self._data, at + 8)[0]
-        if not _is_vr(vr):
+        if not is_vr(vr):
             raise Odd
         return group << 16 | element, vr, at + 8, length
 
@@ -210,7 +224,8 @@ class Walk:
                 return at
 
 
-def _is_vr(two: bytes) -> bool:
+def is_vr(two: bytes) -> bool:
+    """Whether two bytes can be a value representation."""
     return two.isalpha() and two.isupper()
 
 

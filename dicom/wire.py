@@ -31,6 +31,44 @@ _ENDINGS: Final = {
 }
 
 
+def bursts(
+    context_id: int, command: bytes, dataset: Sequence[memoryview], peer_max_bytes: int
+) -> Iterator[list[bytes | memoryview]]:
+    """Cut a message into PDUs, gathered to what goes to the kernel in one call; copies nothing.
+
+    Raises ProtocolFault when the peer's maximum leaves room for nothing.
+    """
+    head = pdu.command_pdus(context_id, command, peer_max_bytes)
+    burst: list[bytes | memoryview] = [head]
+    if len(dataset) == 1:
+        yield from _of_one(burst, pdu.whole_pdus(context_id, dataset[0], peer_max_bytes))
+        return
+    size_bytes = len(head)
+    for header, parts in pdu.dataset_pdus(context_id, dataset, peer_max_bytes):
+        burst.append(header)
+        burst += parts
+        size_bytes += len(header) + sum(map(len, parts))
+        if size_bytes >= BURST_BYTES or len(burst) >= BURST_PARTS:
+            yield burst
+            burst, size_bytes = [], 0
+    if burst:
+        yield burst
+
+
+def _of_one(
+    burst: list[bytes | memoryview], parts: list[bytes | memoryview]
+) -> Iterator[list[bytes | memoryview]]:
+    """Gather headers and views in turn, all but the last pair equally long, behind a command."""
+    pair_bytes = len(parts[0]) + len(parts[1]) if parts else 1
+    together = 2 * max(1, min(BURST_BYTES // pair_bytes, BURST_PARTS // 2))
+    for start in range(0, len(parts), together):
+        burst += parts[start : start + together]
+        yield burst
+        burst = []
+    if burst:
+        yield burst
+
+
 class AssociationLost(Unreachable):
     """The peer ended the association over an object; another object may fare better."""
 
@@ -60,25 +98,16 @@ class Wire:
         message_id: int,
         sop_class_uid: str,
         sop_instance_uid: str,
+        behalf: message.Behalf = message.NOBODY,
     ) -> int:
         """Send one C-STORE-RQ and wait for its answer; returns the status (PS3.7 9.3.1).
 
         Raises AssociationLost when the peer ends the association or breaks the protocol,
         Unreachable when it is silent for the time-out.
         """
-        command = message.store_request(message_id, sop_class_uid, sop_instance_uid)
+        command = message.store_request(message_id, sop_class_uid, sop_instance_uid, behalf)
         try:
-            head: bytes = pdu.command_pdus(context_id, command, self._peer_max_bytes)
-            burst: list[bytes | memoryview] = [head]
-            size_bytes = len(head)
-            for header, parts in pdu.dataset_pdus(context_id, dataset, self._peer_max_bytes):
-                burst.append(header)
-                burst += parts
-                size_bytes += len(header) + sum(map(len, parts))
-                if size_bytes >= BURST_BYTES or len(burst) >= BURST_PARTS:
-                    self._send(burst)
-                    burst, size_bytes = [], 0
-            if burst:
+            for burst in bursts(context_id, command, dataset, self._peer_max_bytes):
                 self._send(burst)
             return self._answer(context_id, message_id)
         except ProtocolFault as fault:
@@ -128,6 +157,9 @@ class Wire:
         view, got = memoryview(data), 0
         while got < count:
             try:
+                # Or a peer that leaves Nagle's algorithm on (DCMTK, Orthanc) keeps the end of
+                # its answer back until the kernel acknowledges by itself: 40 ms an object.
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 read = self._socket.recv_into(view[got:])
             except (BlockingIOError, TimeoutError):  # SO_RCVTIMEO passed, or TLS's own
                 read = -1

@@ -22,7 +22,8 @@ from config.model import Node
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.services.table import Handler
 from node.tls import Credentials
-from node.transport import Plain, Secure, Transport
+from node.transport import Plain, Transport
+from node.transport_tls import Secure
 
 ACSE_TIMEOUT_S: Final = 30.0
 """ARTIM (PS3.8 9.1.5): a connection that asks for no association is closed after so long."""

@@ -8,14 +8,14 @@ import json
 import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, get_args
 
 from config import addresses
 from config.destinations import DicomDestination
 from config.model import Peer, Permission, Settings
 from node.watermarks import DiskState
 
-PERMISSIONS: Final[tuple[Permission, ...]] = ("store", "find", "move", "get", "commit", "mpps")
+PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 

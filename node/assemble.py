@@ -3,19 +3,25 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from config.model import Node, Settings
 from dicom.context import storage_contexts
+from node.account import AccountKeeper
 from node.asking import Asking
 from node.associations import AssociationBook
 from node.committing import Committing
 from node.control_client import SOCKET_NAME
+from node.fhir.desk import Desk
 from node.filing import Filing
 from node.front_api import abilities
+from node.front_pages import Looking
+from node.front_retrieve import Retrievals, retrievals
+from node.front_sql import sql_desk
+from node.front_web import WebParts, web_routes
 from node.history import History
-from node.keys import require_keys, spool_keys
+from node.keys import index_keys, require_keys, spool_keys
 from node.ledger import open_front_ledger
 from node.listener import Listener
 from node.metrics import Metrics
@@ -28,17 +34,26 @@ from node.services.find import FindService
 from node.services.mpps import MppsService
 from node.services.store import StoreService
 from node.services.table import Service
+from node.services.worklist import WorklistService
 from node.settler import Settler
 from node.sources.sources import Sources, open_sources
+from node.sql_desk import SqlDesk
 from node.status import Status
 from node.supervisor import Supervisor
 from node.traits import Traits
 from node.watermarks import Marks, Watermarks
 from node.web.api import api_routes
 from node.web.control import control_app
+from node.web.control_reindex import control_routes as reindex_routes
+from node.web.fhir import control_route, fhir_routes
 from node.web.https import credentials_of
+from node.web.origins import allow_origins
+from node.web.pages.routes import PageParts, page_routes
 from node.web.server import Server
 from node.web.signs import signs_app
+from node.web.sql_door import SqlDoor
+from node.web.tokens import Tokens
+from node.worklist.keeper import WorklistKeeper
 from routing.rules import compile_rules
 from routing.settle import Timing
 from storage.index.database import Index
@@ -75,6 +90,9 @@ class Front:
     asking: Asking
     retention: Retention
     news: News
+    account: AccountKeeper
+    retrievals: Retrievals
+    worklist: WorklistKeeper
 
 
 def assemble(settings: Settings, config_file: Path) -> Front:
@@ -93,27 +111,31 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     watermarks = _watermarks(settings, spool, ledger)
     committing = _committing(settings, ledger, filing, supervisor)
     contexts = storage_contexts(settings.node.private_sop_classes)
+    retrieved = retrievals(settings, ledger, index, (spool, stores.reader()), watcher=metrics)
     listener = Listener(
         settings,
         StoreService(spool, settings, contexts, time.time, watermarks),
-        _services(settings, ledger, index, committing),
+        [*_services(settings, ledger, index, committing), *retrieved.services],
         [book, metrics, history],
         door_watchers=[metrics, history],
         disk=lambda: watermarks.state,
     )
     sources = _sources(settings, spool, ledger, watermarks)
+    account = _account(stores, history)
+    worklist = WorklistKeeper(settings, ledger.worklist, ledger.database.now)
     behind = filing.index_is_behind
     retention = Retention(settings, spool, stores.reader(), ledger, index, index_is_behind=behind)
     status = Status(
         settings, spool, ledger, index, filing, listener, supervisor, watermarks, time.time(),
         sources=sources.facts, settling=lambda: _settling_facts(settler, asking),
-        retention=retention.facts,
+        retention=retention.facts, worklist=worklist.facts, account=lambda: account.trouble,
     )  # fmt: skip
     metrics.read_from(status.facts)
     servers = (
-        _http(settings, ledger, sources, status, metrics),
+        _http(settings, stores, sources, status, metrics, watermarks=watermarks, book=book,
+              retrieved=retrieved, history=history),
         _control(settings, stores, status, history),
-    )
+    )  # fmt: skip
     return Front(
         spool,
         ledger,
@@ -129,6 +151,9 @@ def assemble(settings: Settings, config_file: Path) -> Front:
         asking,
         retention,
         News(ledger.database, {EVENTS_CHANNEL: ledger.outbox.notify}),
+        account,
+        retrieved,
+        worklist,
     )
 
 
@@ -141,6 +166,8 @@ class _Stores:
     spool: Spool
     ledger: Ledger
     index: Index
+    desk: SqlDesk
+    """Where index and ledger are asked in SQL."""
 
     def reader(self) -> SpoolReader:
         """Make a reader of its own: each maps and lets go of segments by itself."""
@@ -155,7 +182,9 @@ def _open(settings: Settings) -> _Stores:
     require_keys(keys, root)
     spool = _spool(settings.node, root, keys)
     ledger = open_front_ledger(settings)
-    return _Stores(root, keys, spool, ledger, Index.open(data_dir / "index.duckdb"))
+    index = Index.open(data_dir / "index.duckdb", index_keys(settings.node, keys))
+    desk = sql_desk(settings.sql, index, ledger, data_dir)
+    return _Stores(root, keys, spool, ledger, index, desk)
 
 
 def _filing(
@@ -196,8 +225,23 @@ def _control(settings: Settings, stores: _Stores, status: Status, history: Histo
         sql=stores.index.sql,
         events=_events(stores.ledger),
         associations=history.recall,
+        desk=stores.desk,
     )
+    app.router.routes.append(control_route(_fhir(settings, stores)))
+    app.router.routes.extend(reindex_routes(stores.index))
     return Server.on_socket(app, settings.node.data_dir / SOCKET_NAME)
+
+
+def _fhir(settings: Settings, stores: _Stores) -> Desk:
+    """Make what answers for FHIR."""
+    return Desk(settings.fhir, stores.index, stores.ledger.studies)
+
+
+def _account(stores: _Stores, history: History) -> AccountKeeper:
+    """Keep the account of what the node does, from the history of associations on."""
+    keeper = AccountKeeper(stores.ledger, stores.index, stores.spool.quiet_s)
+    history.tell = keeper.note
+    return keeper
 
 
 def _sources(settings: Settings, spool: Spool, ledger: Ledger, watermarks: Watermarks) -> Sources:
@@ -209,12 +253,35 @@ def _sources(settings: Settings, spool: Spool, ledger: Ledger, watermarks: Water
 
 
 def _http(
-    settings: Settings, ledger: Ledger, sources: Sources, status: Status, metrics: Metrics
+    settings: Settings,
+    stores: _Stores,
+    sources: Sources,
+    status: Status,
+    metrics: Metrics,
+    *,
+    watermarks: Watermarks,
+    book: AssociationBook,
+    retrieved: Retrievals,
+    history: History,
 ) -> Server:
-    """Bind the HTTP port: signs of life, and the API where there are tokens."""
+    """Bind the HTTP port: signs of life, and what there is for whoever has a token."""
     app, http = signs_app(status.checks(), metrics, status.is_alive), settings.http
-    asked = abilities(settings, ledger, sources, status.facts)
-    app.router.routes.extend(api_routes(settings.tokens, asked))
+    tokens = Tokens(settings.tokens, origins=http.origins)
+    asked = abilities(settings, stores.ledger, sources, status.facts)
+    door = SqlDoor(stores.desk)
+    asked = replace(asked, sql=door)
+    parts = WebParts(
+        stores.index, stores.spool, watermarks, book, asked.audit, retrieved, stores.index
+    )
+    app.router.routes.extend(api_routes(tokens, asked))
+    app.router.routes.extend(web_routes(settings, tokens, parts))
+    fhir = _fhir(settings, stores)
+    app.router.routes.extend(fhir_routes(tokens, fhir, behind_proxy=http.behind_proxy))
+    looking = Looking(settings, stores.index, status.facts, history.recall)
+    shown = PageParts(settings.node.ae_title, door, looking)
+    app.router.routes.extend(page_routes(tokens, shown))
+    if http.origins:
+        allow_origins(app, http.origins)
     return Server.on_port(app, http.host, http.port, credentials_of(http))
 
 
@@ -240,9 +307,10 @@ def _services(
     now = ledger.database.now
     return [
         EchoService(),
-        FindService(settings, index),
+        FindService(settings, index, ledger.holdings.released),
         CommitmentService(settings, committing, ledger.committed, now),
         MppsService(settings, ledger.steps, ledger.expectations, now),
+        WorklistService(settings, ledger.worklist),
     ]
 
 
@@ -281,6 +349,7 @@ def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader, asking: As
         timing,
         ask=ask,
         staging=settings.staging.destination if settings.staging else "",
+        tells_fhir=settings.fhir.server is not None,
     )
 
 

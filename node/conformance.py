@@ -5,7 +5,11 @@ from node import conformance_answers as answers
 from node import conformance_limits as limits
 from node import conformance_normalized as normalized
 from node import conformance_query as queries
+from node import conformance_retrieve as retrieval
 from node import conformance_services as services
+from node import conformance_wado as wado
+from node import conformance_web as web
+from node import conformance_worklist as worklist
 from node.conformance_markdown import filled
 
 
@@ -34,9 +38,21 @@ def tables(settings: Settings) -> dict[str, str]:
         "commitment-report-statuses": normalized.report_statuses(),
         "step-states": normalized.step_states(),
         "step-statuses": normalized.step_statuses(),
+        "worklist-needed": worklist.needed(),
+        "worklist-keys": worklist.keys(),
+        "worklist-statuses": worklist.statuses(),
+        "retrieve-models": retrieval.models(),
+        "retrieve-statuses": retrieval.statuses(),
         "models": queries.models(),
         "levels": queries.levels(),
         "keys": queries.keys(),
+        "sequences": queries.sequences(),
+        "negotiation": queries.negotiation(),
+        "web-searches": web.searches(),
+        "web-store-answers": web.store_answers(),
+        "web-store-reasons": web.store_reasons(),
+        "wado-resources": wado.resources(),
+        "wado-frames": wado.frames(),
         "local-titles": limits.local_titles(settings),
         "remote-titles": limits.remote_titles(settings),
         "associations": limits.associations(settings),

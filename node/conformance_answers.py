@@ -14,7 +14,6 @@ from dicom.store_answer import TABLE, Meaning, Row
 from node.admission import AssociationRequest, Reject, decide
 from node.conformance_markdown import table
 from node.negotiation import NO_SUCH_CLASS, NO_SUCH_SYNTAX, USER_REJECTION, Refusal
-from node.services.find import MAX_MATCHES
 from node.watermarks import DiskState
 
 
@@ -87,14 +86,16 @@ FIND: Final = (
     Answered(
         errors.OutOfResources.status,
         "Refused: out of resources",
-        f"there are more than {MAX_MATCHES:,} matches (that many were sent before), or the"
-        " index cannot answer now",
+        "there are more matches than `[query] max_matches` (that many were sent before), the search"
+        " took longer than `[query] timeout_s`, the identifier is too long, or the index cannot"
+        " answer now. ErrorComment (0000,0902) says which",
     ),
     Answered(
         errors.DoesNotMatch.status,
         "Error: identifier does not match SOP Class",
         "QueryRetrieveLevel is missing or none of the model's, a unique key of an upper level has"
-        " not one single value, or a key cannot be read. OffendingElement (0000,0901) names it",
+        " not one single value, a key cannot be read, stands twice or nests too deep, or a sequence"
+        " key has several items. OffendingElement (0000,0901) names it",
     ),
     Answered(
         errors.CannotUnderstand.status,

@@ -7,14 +7,14 @@ from config.destinations import DicomDestination
 from config.model import Settings
 from dicom import message, pdu, scu
 from dicom.commitment import MOST_REFERENCES
+from dicom.identifier import MOST_KEYS
 from dicom.matching import MAX_PATTERNS
 from node.acceptor import ACSE_TIMEOUT_S
 from node.committing import ANSWER_S, QUIET_S
 from node.conformance_markdown import table
-from node.exchange import IDENTIFIER_LIMIT, LIST_LIMIT, PYNETDICOM, PYNETDICOM_PAUSE_S
+from node.exchange import FIND_LIMIT, IDENTIFIER_LIMIT, LIST_LIMIT, PYNETDICOM, PYNETDICOM_PAUSE_S
 from node.lane import LINGER_S
 from node.listener import SILENT_CONNECTIONS, SILENT_OF_ONE_ADDRESS
-from node.services.find import MAX_MATCHES
 from node.watermarks import LONGEST_PAUSE_S
 from node.workers.commit import SAME_S
 from node.workers.report import TIMEOUT_S as REPORT_S
@@ -86,16 +86,21 @@ def _associations(settings: Settings) -> Iterator[Row]:
     yield "Longest A-ASSOCIATE PDU", FIXED, _bytes(pdu.ASSOCIATE_LIMIT)
     yield "Longest command set", FIXED, _bytes(message.COMMAND_LIMIT)
     yield "Longest dataset of a C-STORE", FIXED, "no limit but the disk"
-    yield "Longest identifier of a C-FIND", FIXED, _bytes(IDENTIFIER_LIMIT)
+    yield "Longest identifier of a query; a longer one is refused", FIXED, _bytes(FIND_LIMIT)
+    yield "Most keys in it, those in sequences included", FIXED, f"{MOST_KEYS:,}"
+    yield "Longest identifier of anything else", FIXED, _bytes(IDENTIFIER_LIMIT)
     yield (
         "Longest dataset of an N-ACTION, N-EVENT-REPORT, N-CREATE, N-SET",
         FIXED,
         _bytes(LIST_LIMIT),
     )
     yield "Most Instances in a request for storage commitment", FIXED, f"{MOST_REFERENCES:,}"
-    yield "Most matches of a C-FIND", FIXED, f"{MAX_MATCHES:,}"
+    query = settings.query
+    yield "Most matches of a query", "`[query] max_matches`", f"{query.max_matches:,}"
+    yield "Queries that are searched at a time", "`[query] at_once`", str(query.at_once)
     yield "Most wildcard values in one key", FIXED, str(MAX_PATTERNS)
     yield "Maximum PDU length offered as a requestor", FIXED, _bytes(scu.MAX_PDU_BYTES)
+    yield "Retrievals under way at once", "`[retrieve] at_once`", str(settings.retrieve.at_once)
     yield "Longest PDU sent, whatever the peer takes", FIXED, _bytes(pdu.PDU_LIMIT)
 
 
@@ -111,6 +116,7 @@ def _time_outs(settings: Settings) -> Iterator[Row]:
     yield "A silent association is aborted", idle, _seconds(idle_s)
     yield "A PDU that is not complete aborts its association", idle, _seconds(idle_s)
     yield "A peer that does not read its answer is given up", idle, _seconds(idle_s)
+    yield "Longest search of a query", "`[query] timeout_s`", _seconds(settings.query.timeout_s)
     yield "Wait for the peer to close after our last PDU", FIXED, _seconds(LINGER_S)
     yield (
         "Longest wait before the answer to a C-STORE while the disk fills",
@@ -130,6 +136,11 @@ def _time_outs(settings: Settings) -> Iterator[Row]:
         _seconds(QUIET_S),
     )
     yield "Wait for a report on the association on which the node asked", FIXED, _seconds(SAME_S)
+    yield (
+        "Retrieval: wait for each answer of the receiver",
+        "`[retrieve] timeout_s`",
+        _seconds(settings.retrieve.timeout_s),
+    )
     yield (
         "As a requestor: wait for each answer, of a destination",
         "`[destinations.NAME] timeout_s`",

@@ -1,9 +1,11 @@
 """Tables of the conformance statement: what C-FIND can be asked, and how keys match; pure."""
 
+from dataclasses import fields
 from typing import Final
 
-from dicom.attributes import CATALOGUE, DERIVED, UNIQUE_KEYS, Attribute
+from dicom.attributes import CATALOGUE, DERIVED, SEQUENCES, UNIQUE_KEYS, Attribute
 from dicom.matching import INTEGER_VRS, MOMENT_VRS, WILDCARD_VRS
+from dicom.options import Options
 from dicom.query import Root
 from node.conformance_markdown import table
 from node.conformance_services import name_of
@@ -40,6 +42,29 @@ def keys() -> str:
     return table(("Level", "Attribute", "Tag", "VR", "Type", "Matching"), rows)
 
 
+def sequences() -> str:
+    """Write every sequence that can be a key: its level."""
+    rows = [
+        (str(each.level), each.keyword, f"({each.tag >> 16:04X},{each.tag & 0xFFFF:04X})")
+        for each in SEQUENCES.values()
+    ]
+    return table(("Level", "Sequence", "Tag"), rows)
+
+
+def negotiation() -> str:
+    """Write what may be negotiated beyond the baseline, byte by byte."""
+    meanings = (
+        ("relational", "Relational queries: no unique key of an upper level is needed"),
+        ("combined", "Ranges of a date and of its time are one range"),
+        ("fuzzy", "Fuzzy semantic matching of person names"),
+        ("zone", "Timezone query adjustment, together with the range of date and time"),
+    )
+    assert [name for name, _ in meanings] == [each.name for each in fields(Options)]
+    rows = [(str(number), words, "1") for number, (_, words) in enumerate(meanings, 1)]
+    rows.append((f"{len(rows) + 1} and on", "Anything else", "0"))
+    return table(("Byte", "Meaning", "Granted to whoever asks"), rows)
+
+
 def levels() -> str:
     """Write which unique keys of upper levels a query must give one value each."""
     rows = [
@@ -64,6 +89,8 @@ def _kind(attribute: Attribute) -> str:
 
 
 def _matching(attribute: Attribute) -> str:
+    if attribute.keyword == "TimezoneOffsetFromUTC":
+        return "none, only returned"
     if attribute.vr in MOMENT_VRS:
         return "single value, range"
     kinds = ["single value"]

@@ -3,23 +3,27 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from pydicom.charset import python_encoding
 from pydicom.uid import UID
 
 from config.model import Settings
 from deid.profile import KNOWN_OPTIONS, read_base
 from deid.table.table import EDITION
-from dicom import commitment_wire, scu
+from dicom import charset, commitment_wire, scu
 from dicom.commitment import STORAGE_COMMITMENT
 from dicom.context import MOST_CONTEXTS, TRANSFER_SYNTAXES, storage_contexts
 from dicom.mpps import MPPS
+from dicom.retrieve import GET_MODELS, MOVE_MODELS
 from dicom.transcode import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom.worklist import MODALITY_WORKLIST
 from node.conformance_markdown import table
 from node.services.commitment import CommitmentService
 from node.services.echo import EchoService
 from node.services.find import MODELS, FindService
+from node.services.get import GetService
+from node.services.move import MoveService
 from node.services.mpps import MppsService
+from node.services.worklist import WorklistService
 
 NEWER_NAMES: Final[Mapping[str, str]] = {
     "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
@@ -52,8 +56,10 @@ def overview(settings: Settings) -> str:
     ]
     rows.append((storage, "8.7", "Yes", "Yes"))
     rows += [(name_of(uid), uid, by_hand, "Yes") for uid in MODELS]
+    rows += [(name_of(uid), uid, "No", "Yes") for uid in (*MOVE_MODELS, *GET_MODELS)]
     rows.append((name_of(STORAGE_COMMITMENT), STORAGE_COMMITMENT, "Yes", "Yes"))
     rows.append((name_of(MPPS), MPPS, "No", "Yes"))
+    rows.append((name_of(MODALITY_WORKLIST), MODALITY_WORKLIST, "No", "Yes"))
     return table(("SOP Class", "UID", "User of service (SCU)", "Provider of service (SCP)"), rows)
 
 
@@ -71,14 +77,20 @@ def identity() -> str:
 def accepted_contexts(settings: Settings) -> str:
     """Write what abstract syntaxes are accepted in what transfer syntaxes, as an acceptor."""
     rows: list[Sequence[str]] = [
-        ("the Storage SOP Classes of 8.7", "", "those of 8.8", "", "SCP", "`store`")
-    ]
+        (
+            "the Storage SOP Classes of 8.7", "", "those of 8.8", "",
+            "SCP; SCU by role selection, for C-GET", "`store`; as SCU `get`",
+        )
+    ]  # fmt: skip
     nothing: Any = None  # a service lists its contexts without asking anybody
     services = (
         EchoService(),
         FindService(settings, nothing),
+        MoveService(settings, nothing),
+        GetService(settings, nothing),
         CommitmentService(settings, nothing, nothing),
         MppsService(settings, nothing, nothing),
+        WorklistService(settings, nothing),
     )
     for service in services:
         permission = f"`{service.permission}`" if service.permission else "none needed"
@@ -99,6 +111,7 @@ def proposed_contexts() -> str:
     others = f"{own}, and {substitutes} where it can be given in these: {limit}"
     rows = [
         ("the SOP Class of each object to be sent", others, "destinations of kind `dicom`"),
+        ("the SOP Class of each object to be sent", others, "C-MOVE"),
         (
             "the SOP Class of each object to be sent",
             f"{own}: {limit}",
@@ -127,7 +140,7 @@ def transfer_syntaxes() -> str:
 
 def character_sets() -> str:
     """Write the defined terms of SpecificCharacterSet that are understood."""
-    terms = ", ".join(f"`{each}`" for each in python_encoding if each)
+    terms = ", ".join(f"`{each}`" for each in charset.TERMS)
     return f"None (the default repertoire, ISO_IR 6), {terms}.\n"
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote
 
 import httpx
 
@@ -16,6 +17,7 @@ from node.unix_socket import short_name
 SOCKET_NAME: Final = "control.sock"
 """The control socket's name in the data directory."""
 _QUICK_S: Final = 10.0
+_LONG_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,20 @@ class ControlClient:
         rows = tuple(tuple(row) for row in told["rows"])
         return Answer(tuple(told["columns"]), rows, bool(told["truncated"]))
 
+    def reindex(self) -> dict[str, int | None]:
+        """Have the node read its spool again into the index; "records" is None when it is done."""
+        return self._ask("POST", "/api/reindex", _QUICK_S)
+
+    def reindexed(self) -> dict[str, int | None]:
+        """Ask how far it has come."""
+        return self._ask("GET", "/api/reindex", _QUICK_S)
+
+    def imaging_study(self, study_instance_uid: str) -> dict[str, Any] | None:
+        """Ask for a Study as a FHIR ImagingStudy; None where the index has none."""
+        path = f"/api/fhir/{quote(study_instance_uid, safe='')}"
+        found: dict[str, Any] | None = self._ask("GET", path, _LONG_S)["resource"]
+        return found
+
     def events(self, after: int, *, limit: int = 100, wait_s: float = 0.0) -> list[dict[str, Any]]:
         """Ask for events after an id, waiting up to `wait_s` until there are some."""
         query = {"after": after, "limit": limit, "wait_s": wait_s}
@@ -62,6 +78,29 @@ class ControlClient:
         found: list[dict[str, Any]]
         found = self._ask("GET", "/api/associations", _QUICK_S, params=query)["associations"]
         return found
+
+    def ask(self, wanted: Mapping[str, Any], out: BinaryIO) -> tuple[int, bool]:
+        """Ask a question or a report, and write the answer as it comes.
+
+        Gives how many rows there are, and whether there were more. Raises what the node answers.
+        """
+        timeout_s = float(wanted.get("timeout_s", 0)) + _QUICK_S
+        with (
+            self._connected() as client,
+            client.stream("POST", "/api/ask", json=dict(wanted), timeout=timeout_s) as answer,
+        ):
+            if answer.is_error:
+                answer.read()
+                told: dict[str, Any] = answer.json()
+            else:
+                out.writelines(answer.iter_bytes())
+                heads = answer.headers
+                return int(heads["penumbra-rows"]), heads["penumbra-truncated"] == "true"
+        raise _fault(told)
+
+    def offers(self) -> dict[str, Any]:
+        """Ask which tables and reports there are."""
+        return self._ask("GET", "/api/reports", _QUICK_S)
 
     def _ask(self, method: str, path: str, timeout_s: float, **content: Any) -> dict[str, Any]:
         with self._connected() as client:

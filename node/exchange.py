@@ -4,11 +4,12 @@ Runs on the association's upper layer thread, fed by the lane with one P-DATA PD
 Faults of a C-STORE become the status that the peer hears; a broken message is a ProtocolFault.
 """
 
+import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from pynetdicom.association import Association
@@ -18,8 +19,18 @@ from dicom import pdu, status, uid
 from dicom.abort import AbortReason
 from dicom.commitment import STORAGE_COMMITMENT
 from dicom.errors import Fault, ProtocolFault
-from dicom.message import C_STORE_RQ, Assembler, Command, Fragment, store_response
+from dicom.message import (
+    C_CANCEL_RQ,
+    C_STORE_RQ,
+    C_STORE_RSP,
+    Assembler,
+    Command,
+    Fragment,
+    store_response,
+)
 from dicom.mpps import MPPS
+from dicom.uid import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
+from dicom.worklist import MODALITY_WORKLIST
 from node.conversation import AssociationWatcher, Conversation
 from node.services.store import StoreService, Storing
 
@@ -27,9 +38,21 @@ SCRAP_BYTES: Final = 64 << 10
 IDENTIFIER_LIMIT: Final = 1 << 20
 """Longest dataset of a message that is not a C-STORE; a query's keys take some hundred bytes."""
 
+_OF_STORE: Final = frozenset({C_STORE_RQ, C_STORE_RSP})
+
+FIND_LIMIT: Final = 4 << 20
+"""The longest identifier of a query that is read; of a longer one enough to refuse it."""
+
 LIST_LIMIT: Final = 16 << 20
 """The same for the services whose lists name every object of a Study."""
-_LISTS: Final = frozenset({STORAGE_COMMITMENT, MPPS})
+_LIMITS: Final[Mapping[str, int]] = {
+    STORAGE_COMMITMENT: LIST_LIMIT,
+    MPPS: LIST_LIMIT,
+    PATIENT_ROOT_FIND: FIND_LIMIT,
+    STUDY_ROOT_FIND: FIND_LIMIT,
+    PATIENT_STUDY_ONLY_FIND: FIND_LIMIT,
+    MODALITY_WORKLIST: FIND_LIMIT,
+}
 
 PYNETDICOM: Final = "1.2.826.0.1.3680043.9.3811."
 """What pynetdicom's implementation class UIDs begin with."""
@@ -37,6 +60,24 @@ PYNETDICOM_PAUSE_S: Final = 0.005
 """The interval at which Python's threads take turns: within it the reactor gets its turn."""
 
 log = structlog.get_logger()
+
+
+class Listening(Protocol):
+    """A retrieval under way, which wants to hear of its requester (node/requester.py)."""
+
+    message_id: int
+    """Of the request: a C-CANCEL names it."""
+    is_storing: bool
+    """Whether it sends C-STOREs on this association, as a C-GET does."""
+
+    def answered(self, response: Command) -> None:
+        """Take the answer to one of its C-STOREs."""
+
+    def cancel(self) -> None:
+        """Note that the requester wants no more."""
+
+    def hang_up(self) -> None:
+        """Note that the requester is gone."""
 
 
 class Exchange:
@@ -60,6 +101,26 @@ class Exchange:
         self._storing: Storing | None = None
         self._refusal: tuple[int, str] | None = None
         self._size_bytes = 0
+        self._retrieval: Listening | None = None
+
+    @property
+    def is_pynetdicom(self) -> bool:
+        """Whether the peer is a pynetdicom SCU, which needs a while until it hears an answer."""
+        return self._is_pynetdicom
+
+    @contextlib.contextmanager
+    def listening(self, retrieval: Listening) -> Iterator[None]:
+        """Let a retrieval hear of its requester while the block runs, on another thread."""
+        self._retrieval = retrieval
+        try:
+            yield
+        finally:
+            self._retrieval = None
+
+    def hang_up(self) -> None:
+        """Tell a retrieval under way that its requester is gone."""
+        if (retrieval := self._retrieval) is not None:
+            retrieval.hang_up()
 
     @property
     def is_idle(self) -> bool:
@@ -67,13 +128,13 @@ class Exchange:
         return self._assembler.is_idle
 
     def take(self, body: memoryview) -> bool:
-        """Act on a P-DATA PDU; returns whether it belonged to a C-STORE.
+        """Act on a P-DATA PDU; returns whether it belonged to a C-STORE, in either direction.
 
         `body` may change after the call. Raises ProtocolFault, and whatever `send` raises.
         """
         for pdv in pdu.pdvs(body):
             self.take_piece(pdv)
-        return self._command is not None and self._command.field == C_STORE_RQ
+        return self._command is not None and self._command.field in _OF_STORE
 
     def take_piece(self, pdv: pdu.Pdv) -> None:
         """Act on a fragment, or on a piece of one that was cut where the reading stopped.
@@ -121,6 +182,8 @@ class Exchange:
         # public list would be sorted anew for every object)
         if context is None:
             raise ProtocolFault(f"presentation context {command.context_id} was not accepted")
+        if self._is_heard(command):
+            return
         if command.field != C_STORE_RQ:
             is_last = not command.has_dataset
             self._forward(command.context_id, b"\x03" + command.encoded, is_last=is_last)
@@ -133,18 +196,33 @@ class Exchange:
         if not command.has_dataset:
             self._answer(command)
 
+    def _is_heard(self, command: Command) -> bool:
+        """Give a retrieval what concerns it; returns whether that was all."""
+        retrieval = self._retrieval
+        if retrieval is None:
+            return False
+        if command.field == C_CANCEL_RQ and command.message_id == retrieval.message_id:
+            retrieval.cancel()
+            return True
+        if not retrieval.is_storing:
+            return False
+        if command.field == C_STORE_RQ:
+            raise ProtocolFault("a C-STORE in the middle of a C-GET", AbortReason.NOT_SPECIFIED)
+        if command.field != C_STORE_RSP:
+            return False
+        if command.has_dataset:
+            raise ProtocolFault("the answer to a C-STORE with a dataset")
+        retrieval.answered(command)
+        return True
+
     def _continue(self, fragment: Fragment) -> None:
         command = self._command
         assert command is not None  # the assembler lets no dataset come first
         self._size_bytes += len(fragment.data)
         if command.field != C_STORE_RQ:
-            if self._size_bytes > (limit := self._limit(command.context_id)):
-                words = f"identifier longer than {limit} bytes"
-                raise ProtocolFault(words, AbortReason.NOT_SPECIFIED)
+            data = self._handed_on(fragment)
             control = b"\x02" if fragment.is_last else b"\x00"
-            self._forward(
-                fragment.context_id, control + bytes(fragment.data), is_last=fragment.is_last
-            )
+            self._forward(fragment.context_id, control + data, is_last=fragment.is_last)
             return
         if self._storing is not None:
             try:
@@ -154,11 +232,24 @@ class Exchange:
         if fragment.is_last:
             self._answer(command)
 
+    def _handed_on(self, fragment: Fragment) -> bytes:
+        """Give what pynetdicom shall have of a fragment. Raises ProtocolFault beyond the limit.
+
+        A query is answered, not aborted: of its identifier enough is handed on to refuse it.
+        """
+        limit, size = self._limit(fragment.context_id), self._size_bytes
+        if size <= limit:
+            return bytes(fragment.data)
+        if limit != FIND_LIMIT:
+            words = f"identifier longer than {limit} bytes"
+            raise ProtocolFault(words, AbortReason.NOT_SPECIFIED)
+        return bytes(fragment.data) if size - len(fragment.data) <= limit else b""
+
     def _limit(self, context_id: int) -> int:
         """Give the longest dataset that pynetdicom is handed in a context."""
         context = self._association._accepted_cx.get(context_id)  # noqa: SLF001  (as in _begin)
-        is_long = context is not None and context.abstract_syntax in _LISTS
-        return LIST_LIMIT if is_long else IDENTIFIER_LIMIT
+        name = "" if context is None else str(context.abstract_syntax)
+        return _LIMITS.get(name, IDENTIFIER_LIMIT)
 
     def _forward(self, context_id: int, value: bytes, *, is_last: bool) -> None:
         """Give pynetdicom's DIMSE provider a fragment, as its own state machine would."""

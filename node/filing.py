@@ -23,6 +23,12 @@ PATIENCE_S = 0.5
 the interpreter, and a burst is better received first and filed then."""
 BETWEEN_S = 0.01
 """Objects of a burst follow one another more closely than this."""
+QUIET_S = 0.3
+"""The log is quiet when nothing was stored for so long; heads are made then."""
+TEND_EVERY_S = 1.0
+"""So often heads are made while objects arrive without end."""
+TEND_AGAIN_S = 10.0
+"""So long after a fault the index is left alone."""
 TROUBLE_S = 1.0
 """So long the loop waits after a fault before it tries the same again."""
 LEASE_S = 60.0
@@ -57,6 +63,7 @@ class Filing:
         self._ring = ring
         self._stopping = threading.Event()
         self._expired_at = 0.0
+        self._tended_s = 0.0
         self._thread = threading.Thread(target=self._run, name="filing", daemon=True)
         self.beat_at = time.monotonic()
         """When the loop last came around; it stops moving when the loop hangs."""
@@ -94,7 +101,8 @@ class Filing:
             last_round = self._stopping.is_set()
             try:
                 self._round()
-                if not last_round and not self._follower.index_is_behind():
+                is_busy = self._follower.index_is_behind() or self._tend_index(last_round)
+                if not last_round and not is_busy:
                     self._spool.wait(PAUSE_S)
             except Fault as fault:
                 self.trouble = f"{fault.code}: {fault}"
@@ -124,6 +132,23 @@ class Filing:
         if not self._follower.index_is_behind() and self._caught_up:
             log.info("index caught up", records=self._caught_up)
             self._caught_up = 0
+
+    def _tend_index(self, is_last: bool) -> bool:  # noqa: FBT001  (the loop's own)
+        """Give rows their heads, or read some of the spool again; says whether more is to do.
+
+        What is stored at the moment goes first, but not for ever.
+        """
+        now_s = time.monotonic()
+        is_busy = self._spool.quiet_s() < QUIET_S
+        if is_last or now_s < self._tended_s + (TEND_EVERY_S if is_busy else 0.0):
+            return False
+        self._tended_s = now_s
+        try:
+            return bool(self._follower.fill_heads()) or bool(self._follower.renew_index())
+        except Fault as fault:  # deliveries do not wait for an index
+            self._tended_s = now_s + TEND_AGAIN_S
+            log.error("index not tended", fault=fault.code, words=str(fault))
+            return False
 
     def _round(self) -> None:
         self._let_the_door_go_first()

@@ -2,18 +2,45 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from config.model import Settings
 from config.sources import BucketSource
 from dicom.errors import DoesNotMatch
+from dicom.worklist import Entry
 from node import links
 from node.sources.bucket_events import keys_of
 from node.sources.sources import Sources
 from node.web.api import USED
-from node.web.endpoint import Abilities, Caller, LinksWanted
+from node.web.endpoint import Abilities, LinksWanted
+from node.web.guard import Caller
 from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
+from storage.ledger.worklist import Draft, Put, Worklist
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistByApi:
+    """The worklist as the API uses it: each change is of now."""
+
+    entries: Worklist
+    now: Callable[[], float]
+
+    def page(self, after: str, limit: int, state: str) -> Sequence[Entry]:
+        """Give entries behind an id."""
+        return self.entries.page(after, limit, state)
+
+    def get(self, entry_id: str) -> Entry | None:
+        """Give an entry."""
+        return self.entries.get(entry_id)
+
+    def put(self, drafts: Sequence[Draft]) -> list[Put]:
+        """Write entries down. Raises as the ledger's worklist does."""
+        return self.entries.put(drafts, self.now())
+
+    def remove(self, entry_id: str) -> bool:
+        """Take an entry back; False where there is none."""
+        return self.entries.remove(entry_id, self.now())
 
 
 def abilities(
@@ -45,4 +72,5 @@ def abilities(
     def audit(name: str, used: Mapping[str, object]) -> None:
         ledger.outbox.record([NewEvent(USED, name, used)], time.time())
 
-    return Abilities(status, make_links, notice, events, audit)
+    entries = WorklistByApi(ledger.worklist, ledger.database.now)
+    return Abilities(status, make_links, notice, events, audit, worklist=entries)

@@ -68,6 +68,8 @@ class History:
     def __init__(
         self, clock: Callable[[], float], new_id: Callable[[], str] = lambda: uuid.uuid4().hex
     ) -> None:
+        self.tell: Callable[[Entry], object] = lambda _entry: None
+        """Who else keeps what is over; called on an association's thread, so it must be quick."""
         self._clock = clock
         self._new_id = new_id
         self._open: dict[str, Entry] = {}
@@ -151,6 +153,7 @@ class History:
             self._accepted.append(entry)
             if entry.is_bad:
                 self._bad.append(entry)
+        self.tell(entry)
 
     def on_rejected(self, request: AssociationRequest, verdict: Reject) -> None:
         """Note a caller that was turned away."""
@@ -169,6 +172,7 @@ class History:
         )
         with self._lock:
             self._bad.append(entry)
+        self.tell(entry)
 
     def on_failed_handshake(self, address: str, words: str) -> None:
         """Note a caller with whom no TLS came about: it never got to say its title."""
@@ -186,6 +190,7 @@ class History:
         )
         with self._lock:
             self._without_tls.append(entry)
+        self.tell(entry)
 
     def _all(self) -> list[Entry]:
         with self._lock:

@@ -1,5 +1,6 @@
 """Read the spool's keys, and see that they open what the spool holds."""
 
+import hmac
 from pathlib import Path
 
 from config import secrets
@@ -7,6 +8,7 @@ from config.model import Node
 from config.shapes import Secret
 from deid.pseudonym import read_key
 from dicom.errors import ConfigFault
+from storage.index.encrypting import IndexKeys
 from storage.spool.sealing import SpoolKey, SpoolKeys
 from storage.spool.survey import newest_key_id
 
@@ -22,6 +24,23 @@ def spool_keys(node: Node) -> SpoolKeys:
     if problems:
         raise ConfigFault(problems)
     return SpoolKeys(current, [key for key in older if key is not None])
+
+
+def index_keys(node: Node, keys: SpoolKeys) -> IndexKeys:
+    """Make the keys of the index from those of the spool. Raises ConfigFault where one is needed.
+
+    One secret opens both: whoever holds it can make the index anew from the spool.
+    """
+    made = tuple(_index_key(key) for key in keys)
+    if not node.encrypt_index:
+        return IndexKeys("", made)
+    if keys.current is None:
+        raise ConfigFault([("node.encrypt_index", "needs spool_key: its key is made from that")])
+    return IndexKeys(_index_key(keys.current), made)
+
+
+def _index_key(key: SpoolKey) -> str:
+    return hmac.digest(key.secret, b"penumbra index", "sha256").hex()
 
 
 def require_keys(keys: SpoolKeys, root: Path) -> None:

@@ -4,7 +4,8 @@ pynetdicom keeps the association whole: negotiation, release, abort, timers and 
 but C-STORE. On each connection the lane takes the place of the one method of its upper layer
 that looks at the socket. An established association's P-DATA is read into one reusable buffer
 and served by the exchange; every other PDU goes to pynetdicom as it came. All of this runs on
-the association's own upper layer thread, so nothing else writes to the connection meanwhile.
+the association's own upper layer thread. A retrieval (node/requester.py) writes from the
+association's other one, a whole PDU at a time.
 """
 
 import contextlib
@@ -35,6 +36,7 @@ LINGER_MS: Final = 10
 BACKLOG: Final = 8
 """Messages read ahead of pynetdicom. An honest peer has one outstanding, and a C-CANCEL."""
 
+_LEAVING: Final = frozenset({pdu.PduType.ABORT, pdu.PduType.RELEASE_RQ})
 _INVALID_PDU: Final = "Evt19"
 _CLOSED: Final = "Evt17"
 _UNASKED: Final = "Sta2"
@@ -84,6 +86,21 @@ class Lane:
         self._is_greeted = False
         self._lingering_until_s: float | None = None
 
+    @property
+    def exchange(self) -> Exchange:
+        """Where the messages of this connection are served."""
+        return self._exchange
+
+    @property
+    def association(self) -> Association:
+        """Whose connection it is."""
+        return self._association
+
+    @property
+    def transport(self) -> Transport:
+        """The connection."""
+        return self._transport
+
     def step(self) -> bool:
         """Serve what the connection holds; returns whether there was anything.
 
@@ -127,6 +144,7 @@ class Lane:
         Not sooner: what a thread is committing, and the descriptor that it reads, are its own.
         Returns whether that was the last.
         """
+        self._exchange.hang_up()
         with self._lock:
             self._users -= 1
             is_last = self._users == 0
@@ -175,6 +193,7 @@ class Lane:
 
     def _give_up(self, event: str) -> None:
         self._exchange.drop()
+        self._exchange.hang_up()
         self._dul.event_queue.put(event)
 
     def _serve(self) -> None:
@@ -242,6 +261,8 @@ class Lane:
 
     def _hand_over(self, pdu_type: pdu.PduType, whole: bytearray) -> None:
         """Let pynetdicom decode a PDU and drive its state machine with it."""
+        if pdu_type in _LEAVING:
+            self._exchange.hang_up()
         if pdu_type is pdu.PduType.ABORT:
             self._exchange.drop()
             self._conversation.end(Outcome.ABORTED, "the peer aborted")

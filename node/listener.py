@@ -23,6 +23,7 @@ from node.doors import Doors
 from node.lane import Lane, install
 from node.negotiation import DoorWatcher, Menu
 from node.reception import Reception
+from node.services import questioning, retrieval
 from node.services.store import StoreService
 from node.services.table import Handler, Service
 from node.tls import Credentials
@@ -167,6 +168,8 @@ class Listener:
             on_unknown_version=partial(self._reception.on_unknown_version, conversation),
         )
         install(lane, association)
+        retrieval.install(self._services, lane, conversation)
+        questioning.install(self._services, lane, conversation)
         self._reception.attend(association, conversation)
         association.bind(evt.EVT_RELEASED, self._released, [conversation])
         association.bind(evt.EVT_ABORTED, self._aborted, [conversation])

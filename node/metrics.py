@@ -13,9 +13,11 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from dicom.errors import Fault
+from dicom.suboperations import Outcome
 from node.admission import AssociationFacts, AssociationRequest, Reject
 from node.conversation import Ending
 from node.negotiation import Negotiated
+from node.retrieving import Retrieved
 from node.watermarks import DiskState
 
 Facts = Mapping[str, Mapping[str, object]]
@@ -63,6 +65,15 @@ class Metrics:
         self._closed = self._counter("associations_closed", "How they ended.", "peer", "outcome")
         self._objects = self._counter("objects", "C-STORE answers by status.", "peer", "status")
         self._bytes = self._counter("received_bytes", "Dataset bytes stored.", "peer")
+        self._retrievals = self._counter(
+            "retrievals", "C-MOVE and C-GET by their last status.", "peer", "kind", "status"
+        )
+        self._sub_operations = self._counter(
+            "sub_operations", "Objects sent by C-MOVE and C-GET.", "peer", "kind", "outcome"
+        )
+        self._retrieved_bytes = self._counter(
+            "retrieved_bytes", "Bytes of what was sent so.", "peer", "kind"
+        )
         self._seconds = self._histogram("association_seconds", "Length of associations.", "peer")
         self._facts = _FactsCollector()
         self._registry.register(self._facts)
@@ -93,6 +104,20 @@ class Metrics:
         peer = self._peer(association.calling_ae)
         self._closed.labels(peer, str(ending.outcome)).inc()
         self._seconds.labels(peer).observe(ending.seconds)
+
+    def on_retrieved(self, retrieved: Retrieved) -> None:
+        """Count a retrieval and its sub-operations, for who asked."""
+        peer, kind = self._peer(retrieved.calling_ae), retrieved.kind
+        self._retrievals.labels(peer, kind, retrieved.outcome).inc()
+        outcomes = {
+            Outcome.COMPLETED: retrieved.completed,
+            Outcome.WARNING: retrieved.warning,
+            Outcome.FAILED: retrieved.failed,
+        }
+        for outcome, count in outcomes.items():
+            if count:
+                self._sub_operations.labels(peer, kind, str(outcome)).inc(count)
+        self._retrieved_bytes.labels(peer, kind).inc(retrieved.size_bytes)
 
     def on_rejected(self, request: AssociationRequest, verdict: Reject) -> None:
         """Count a rejected association by its cause."""
@@ -161,8 +186,10 @@ class _FactsCollector(Collector):
         if asked := _numbers(facts.get("asked")):
             words = "Peers asked how many Instances a Study has."
             yield _counter("penumbra_counts_asked", words, asked, "outcome")
+        yield from _worklist(facts.get("worklist", {}))
         if sources := facts.get("sources"):
             yield from _sources(sources)
+        yield from _lakes(facts.get("lakes", {}))
         if "tls" in facts:
             yield _handshakes(_numbers(facts["tls"].get("handshakes_failed")))
 
@@ -170,6 +197,18 @@ class _FactsCollector(Collector):
 def _numbers(facts: object) -> dict[str, float]:
     counts = facts.items() if isinstance(facts, Mapping) else ()
     return {str(key): count for key, count in counts if isinstance(count, int)}
+
+
+def _worklist(worklist: Mapping[str, Any]) -> Iterator[Metric]:
+    if entries := _numbers(worklist.get("entries")):
+        yield _gauge("penumbra_worklist_entries", "Entries by state.", entries, "state")
+    if answers := _numbers(worklist.get("hl7")):
+        words = "HL7 messages by answer; connections refused, messages cut off."
+        yield _counter("penumbra_hl7_messages", words, answers, "answer")
+    if "files_rejected" in worklist:
+        words = "Files of the worklist's folder that cannot be read."
+        rejected = {"": float(worklist["files_rejected"])}
+        yield _gauge("penumbra_worklist_files_rejected", words, rejected)
 
 
 def _sources(sources: Mapping[str, Any]) -> Iterator[Metric]:
@@ -188,6 +227,17 @@ def _sources(sources: Mapping[str, Any]) -> Iterator[Metric]:
     looked = {name: float(one.get("looked_at", 0)) for name, one in sources.items()}
     words = "When a source was last looked through, in seconds since the epoch; 0 for not yet."
     yield _gauge("penumbra_source_looked_timestamp_seconds", words, looked, "source")
+
+
+def _lakes(lakes: Mapping[str, Any]) -> Iterator[Metric]:
+    if not lakes:
+        return
+    exported = {name: float(one.get("exported_at", 0)) for name, one in lakes.items()}
+    words = "When a lake last got something, in seconds since the epoch."
+    yield _gauge("penumbra_lake_exported_timestamp_seconds", words, exported, "lake")
+    withheld = {name: float(one.get("withheld", 0)) for name, one in lakes.items()}
+    words = "Instances that may not leave to a lake."
+    yield _gauge("penumbra_lake_withheld_instances", words, withheld, "lake")
 
 
 def _handshakes(counts: Mapping[str, float]) -> Metric:

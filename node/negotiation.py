@@ -16,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 from config.model import Permission
 from dicom import uid
 from dicom.context import TRANSFER_SYNTAXES
+from dicom.transcode import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from node.admission import AssociationFacts, table_of
 from node.services.table import Service
 
@@ -73,8 +74,11 @@ class Menu:
     def __init__(self, storage: Iterable[PresentationContext], services: Sequence[Service]) -> None:
         self._permissions: dict[str, Permission] = {}
         self.contexts: list[PresentationContext] = list(storage)
+        retrieves = any(service.permission == "get" for service in services)
         for context in self.contexts:
             self._permissions[str(context.abstract_syntax)] = "store"
+            if retrieves:  # a caller may take the role of SCP, to receive by C-GET
+                context.scu_role = context.scp_role = True
         for service in services:
             for context in service.contexts():
                 self.contexts.append(context)
@@ -104,6 +108,7 @@ class Menu:
         send_accept = acse.send_accept
 
         def send_what_is_permitted() -> None:
+            self._agree_on_roles(association, permitted)
             self._turn_down(association, permitted)
             self._take_the_first(association)
             send_accept()
@@ -119,15 +124,38 @@ class Menu:
         accepted = association._accepted_cx  # noqa: SLF001  (its public list is a copy)
         for number, context in list(accepted.items()):
             permission = self._permissions.get(str(context.abstract_syntax))
-            if permission is not None and permission not in permitted:
+            if permission == "store":
+                refused = not (context.as_scp or context.as_scu)
+            else:
+                refused = permission is not None and permission not in permitted
+            if refused:
                 context.result = USER_REJECTION  # made for this association, as answers are
                 association.rejected_contexts.append(accepted.pop(number))
+
+    def _agree_on_roles(self, association: Association, permitted: frozenset[Permission]) -> None:
+        """Leave of the roles in storage contexts those that the caller may have (PS3.7 D.3.3.4).
+
+        It sends with "store", and receives with "get".
+        """
+        stores, gets = "store" in permitted, "get" in permitted
+        for context in association._accepted_cx.values():  # noqa: SLF001  (as below)
+            if self._permissions.get(str(context.abstract_syntax)) == "store":
+                context._as_scp = bool(context.as_scp) and stores  # noqa: SLF001  (no public way)
+                context._as_scu = bool(context.as_scu) and gets  # noqa: SLF001  (as above)
+        for item in association.acceptor.role_selection.values():
+            if self._permissions.get(str(item.sop_class_uid)) != "store":
+                continue
+            as_scu, as_scp = bool(item.scu_role) and stores, bool(item.scp_role) and gets
+            item.scu_role, item.scp_role = as_scu, as_scp
+            if not (as_scu or as_scp):  # its contexts are refused, and an item of no role is none
+                association.acceptor.remove_negotiation_item(item)
 
     def _take_the_first(self, association: Association) -> None:
         """For storage, accept the first transfer syntax of a context that the node knows.
 
         pynetdicom takes the first of ours, Implicit VR, and has a sender decompress what it
-        could send as it is. Nothing here is decoded, so the sender's own order stands.
+        could send as it is. Nothing here is decoded, so the sender's own order stands. In a
+        context to receive in, what every object can be given in comes first.
         """
         assert association.requestor.primitive is not None  # a request was read
         accepted = association._accepted_cx  # noqa: SLF001  (as above)
@@ -135,7 +163,7 @@ class Menu:
             context = accepted.get(proposed.context_id or 0)
             if context is None or self._permissions.get(str(context.abstract_syntax)) != "store":
                 continue
-            for first in proposed.transfer_syntax:
+            for first in _wanted(proposed, receives=not context.as_scp):
                 if first in TRANSFER_SYNTAXES:
                     context.transfer_syntax = [first]
                     break
@@ -156,6 +184,17 @@ class Menu:
                 " private_sop_classes; otherwise the node has no such service"
             )
         return "let the caller propose Implicit VR Little Endian too, as PS3.5 10.1 asks"
+
+
+def _wanted(proposed: PresentationContext, *, receives: bool) -> list[str]:
+    """Order the transfer syntaxes of a context as they are wanted.
+
+    A requester of C-GET that proposes several in one context says that any of them will do; only
+    those without compression do for every object, for nothing is ever compressed here.
+    """
+    offered = [str(one) for one in proposed.transfer_syntax]
+    first = [one for one in (EXPLICIT_LITTLE, IMPLICIT_LITTLE) if receives and one in offered]
+    return [*first, *offered]
 
 
 def told(negotiated: Negotiated) -> tuple[str, str]:

@@ -26,8 +26,10 @@ from dicom.entity import Arrival, Instance, Location, Origin, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, Fault, StorageFault
 from node.line_pipe import Gone, LinePipe, end
 from node.logs import configure
+from storage.index.heads import HeadRow
 from storage.ledger.arrived import NOWHERE, UNREAD, Arrived
 from storage.ledger.arriving import read
+from storage.ledger.heading import Heading
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.sealing import NO_KEYS, NoKey, SpoolKey, SpoolKeys
@@ -42,6 +44,9 @@ TIMEOUT_S: Final = 120.0
 """A batch takes milliseconds."""
 SLOWEST_BYTES_PER_S: Final = 50e6
 """A disk that gives less is as good as hung; an object of 25 GB may take minutes on a slow one."""
+
+READ: Final = "read"
+HEADS: Final = "heads"
 
 _FAULTS: Final[dict[str, type[Fault]]] = {
     kind.code: kind for kind in (CannotUnderstand, DoesNotMatch, Corrupt, NoKey, StorageFault)
@@ -96,6 +101,29 @@ class ReadingProcess:
         self._pending.popleft()
         return arrived
 
+    def heads(self, records: Sequence[Record]) -> list[HeadRow | None]:
+        """Have heads made for the index, while nothing else is submitted.
+
+        Raises StorageFault as `collect` does. An object that ends the child has no head.
+        """
+        assert not self._pending
+        try:
+            self._ask(records, HEADS)
+            return [_head(found) for found in self._lines(records)]
+        except Gone:
+            self._end()
+        out: list[HeadRow | None] = []
+        for record in records:
+            try:
+                self._ask([record], HEADS)
+                out += [_head(found) for found in self._lines([record])]
+            except Gone:
+                self._end()
+                out.append(None)
+                uid = record.arrival.sop_instance_uid
+                log.error("head died", sop_instance=uid, segment=record.location.segment)
+        return out
+
     def forget(self) -> None:
         """Drop what was submitted and not collected, and the child with it."""
         self._end()
@@ -122,12 +150,15 @@ class ReadingProcess:
         self._end()  # what else is pending is asked again
         return out
 
-    def _ask(self, records: Sequence[Record]) -> None:
+    def _ask(self, records: Sequence[Record], what: str = READ) -> None:
         if self._child is None:
             self._start()
-        self._pipe.send(_request(records), TIMEOUT_S)
+        self._pipe.send(_request(records, what), TIMEOUT_S)
 
     def _answer(self, records: Sequence[Record]) -> list[Arrived]:
+        return [_arrived(*pair) for pair in zip(records, self._lines(records), strict=True)]
+
+    def _lines(self, records: Sequence[Record]) -> list[Any]:
         found: list[Any] = []
         deadline_s = time.monotonic() + patience_s(records)
         while len(found) < len(records):
@@ -138,7 +169,7 @@ class ReadingProcess:
                 raise Gone from fault
         if len(found) != len(records):
             raise Gone
-        return [_arrived(*pair) for pair in zip(records, found, strict=True)]
+        return found
 
     def _start(self) -> None:
         try:
@@ -177,8 +208,9 @@ def _keys(line: bytes) -> SpoolKeys:
     return SpoolKeys(older=[SpoolKey(bytes.fromhex(secret)) for secret in secrets])
 
 
-def _request(records: Sequence[Record]) -> bytes:
-    asked = [
+def _request(records: Sequence[Record], what: str) -> bytes:
+    asked: list[Any] = [what]
+    asked += [
         (one.arrival.sop_class_uid, one.arrival.sop_instance_uid, one.arrival.transfer_syntax_uid,
          one.location.segment, one.location.offset, one.location.length, one.checksum.hex(),
          one.key_id)
@@ -197,11 +229,19 @@ def _arrived(record: Record, found: list[Any]) -> Arrived:
     return Arrived(instance, key, texts)
 
 
-def _read(reader: SpoolReader, asked: list[Any]) -> tuple[str, dict[str, str], object]:
+def _head(found: list[Any] | None) -> HeadRow | None:
+    return None if found is None else HeadRow(*found)
+
+
+def _record(asked: list[Any]) -> Record:
     sop_class_uid, sop_instance_uid, syntax, segment, offset, length, checksum, key_id = asked
     arrival = Arrival(sop_class_uid, sop_instance_uid, syntax, "", "", "", "", 0.0, Origin.DIMSE)
     location = Location(segment, offset, length)
-    found = read(reader, Record(arrival, location, bytes.fromhex(checksum), 0, key_id))
+    return Record(arrival, location, bytes.fromhex(checksum), 0, key_id)
+
+
+def _read(reader: SpoolReader, asked: list[Any]) -> tuple[str, dict[str, str], object]:
+    found = read(reader, _record(asked))
     if found.fault is None:
         assert found.key != NOWHERE
         return found.instance.digest, dict(found.texts), None
@@ -219,10 +259,15 @@ def main() -> None:
     # Requests are taken in at once: the front must never wait for us to read one while we wait
     # for it to read an answer.
     threading.Thread(target=_take_in, args=(batches,), daemon=True).start()
+    heading = Heading(reader)
     while line := batches.get():
-        asked = json.loads(line)
+        what, *asked = json.loads(line)
         for start in range(0, len(asked), LINE_RECORDS):
-            answers = [_read(reader, one) for one in asked[start : start + LINE_RECORDS]]
+            some = asked[start : start + LINE_RECORDS]
+            if what == HEADS:
+                answers: list[Any] = [heading.head(_record(one)) for one in some]
+            else:
+                answers = [_read(reader, one) for one in some]
             sys.stdout.write(json.dumps(answers) + "\n")
         sys.stdout.flush()
 

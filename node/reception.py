@@ -15,6 +15,7 @@ from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, A_RELEASE
 
 from config import addresses
 from config.model import Settings
+from node import extended
 from node.admission import (
     AssociationFacts,
     AssociationRequest,
@@ -63,6 +64,7 @@ class Reception:
         association.bind(evt.EVT_REQUESTED, self._requested, [conversation])
         association.bind(evt.EVT_ACCEPTED, self._accepted, [conversation])
         association.bind(evt.EVT_ACSE_RECV, self._leaves, [conversation])
+        association.bind(evt.EVT_SOP_EXTENDED, extended.answer)
 
     def see_off(self, conversation: Conversation) -> None:
         """Take a connection back that has ended, however it ended."""

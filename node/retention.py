@@ -116,7 +116,7 @@ class Retention:
         self._ledger = ledger
         self._index_is_behind = index_is_behind
         self._letting_go = letting_go(ledger, settings)
-        self._leaving = Leaving(spool, reader, ledger.places, index.position, self._breathe)
+        self._leaving = Leaving(spool, reader, ledger.places, index.wholly_read, self._breathe)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
         self._looks, self._rooms = Turns(LOOK_RESTS), Turns(ROOM_RESTS)

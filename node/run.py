@@ -18,10 +18,12 @@ WORKERS_S = 3.0
 RETENTION_S = 1.0
 FILING_S = 1.5
 SOURCES_S = 2.0
+WORKLIST_S = 1.0
 TURN_S = 0.001
 """After so long a thread that computes lets another one on; Python's own 5 ms show in p99."""
 NOTIFY_S = 1.0
 ASKING_S = 0.5
+ACCOUNT_S = 0.5
 
 log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ def start(front: Front) -> None:
     front.supervisor.start()
     front.asking.start()
     front.filing.start()
+    front.account.start()
     front.retention.start()
     front.committing.start()
     front.news.start()
@@ -62,6 +65,7 @@ def start(front: Front) -> None:
     for server in front.servers:
         server.start()
     front.sources.start()
+    front.worklist.start()
     front.listener.start()
 
 
@@ -74,12 +78,15 @@ def reread(front: Front) -> None:
 def stop(front: Front) -> None:
     """Close the door, let what is in flight end, then end the rest; safe after a failed start."""
     front.listener.stop(DRAIN_S)
+    front.retrievals.close()
     front.sources.stop(SOURCES_S)
+    front.worklist.stop(WORKLIST_S)
     front.watermarks.stop()
     front.retention.stop(RETENTION_S)
     front.committing.stop(FILING_S)
     front.supervisor.stop(WORKERS_S)
     front.filing.stop(FILING_S)
+    front.account.stop(ACCOUNT_S)
     front.asking.stop(ASKING_S)
     front.news.stop()
     if front.notifier is not None:

@@ -10,9 +10,11 @@ from typing import Final
 
 import structlog
 
+from config.fhir import TARGET
 from dicom.entity import Origin, SeriesKey
 from node.associations import Closed
 from node.traits import Traits, with_study
+from routing.job import Kind, NewJob
 from routing.plan import Plan, Settled, plan, timed, with_staging
 from routing.rules import Per, Rule
 from routing.settle import Completion, Timing, due, due_study
@@ -41,6 +43,7 @@ class Settler:
         *,
         ask: Ask | None = None,
         staging: str = "",
+        tells_fhir: bool = False,
     ) -> None:
         self._settling = settling
         self._studies = studies
@@ -51,6 +54,8 @@ class Settler:
         self._ask = ask
         self._staging = staging
         """Where Series are put for the workers of other machines; "" for nowhere."""
+        self._tells_fhir = tells_fhir
+        """Whether a FHIR server is told of each settled Study."""
         self._waiting_for: dict[str, set[SeriesKey]] = {}
         """Series that were looked at, by each association that had not been released then."""
         self._closed: Closed | None = None
@@ -153,6 +158,8 @@ class Settler:
         plans = [(each.key, self._plan_study(one, each)) for each in covered]
         jobs = timed([job for _, each in plans for job in each.jobs], self._rules, now)
         owed = with_staging(jobs, self._staging)
+        if self._tells_fhir:
+            owed.append(NewJob(Kind.FHIR, SeriesKey(study, ""), one.revision, "", TARGET))
         undecided = [fail for key, each in plans for fail in _unplanned(key, each, now)]
         if not self._studies.settle(one, covered, complete, owed, now, undecided=undecided):
             return False

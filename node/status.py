@@ -40,8 +40,12 @@ class Status:
 
     settling: Callable[[], Mapping[str, Mapping[str, object]]] = dict
     """What went wrong in judging and planning, by name."""
+    account: Callable[[], str] = str
+    """Why the index is told no more of what the node does; "" when all is well."""
     retention: Callable[[], Mapping[str, object]] = dict
     """What left the spool, and what could."""
+    worklist: Callable[[], Mapping[str, object]] = dict
+    """The worklist's entries, and what says them."""
 
     def is_alive(self) -> bool:
         """Whether the front's loops come around, and none of its threads has ended."""
@@ -67,6 +71,7 @@ class Status:
         """Give everything that `penumbra status --json` prints; less, while the ledger is away."""
         used, segments = self.spool.usage()
         owed, trouble = self._ledger()
+        scheduled = self._worklist()
         return {
             "node": {
                 "running": True,
@@ -92,7 +97,9 @@ class Status:
             },
             "disk": self.watermarks.facts(),
             "retention": self.retention(),
+            **self._account(),
             **self._sources(),
+            **scheduled,
             **self.settling(),
             **self._tls(),
         }
@@ -103,6 +110,18 @@ class Status:
             return self.ledger.summary(), ""
         except Fault as fault:
             return {}, f"{fault.code}: {fault}"
+
+    def _worklist(self) -> dict[str, Mapping[str, object]]:
+        """Tell of the worklist; nothing while the ledger is away."""
+        try:
+            found = self.worklist()
+        except Fault:
+            return {}
+        return {"worklist": found} if found else {}
+
+    def _account(self) -> dict[str, Mapping[str, object]]:
+        trouble = self.account()
+        return {"account": {"trouble": trouble}} if trouble else {}
 
     def _sources(self) -> dict[str, Mapping[str, object]]:
         found = self.sources()

@@ -71,6 +71,10 @@ class Kind(StrEnum):
     """Write the list of what a destination holds of a Study, which has then no Series."""
     STAGE = "stage"
     """Put a Series where the workers of other machines can read it."""
+    EXPORT = "export"
+    """Write what is new for a lake; the rule is the lake's name, and there is no Study."""
+    FHIR = "fhir"
+    """Tell a FHIR server of a Study, which has then no Series."""
     INTAKE = "intake"
     """An object that arrived but could not be filed: held until a person decides."""
 
@@ -115,7 +119,9 @@ class NewJob:
         """Jobs of one lane never run side by side: one Series to one target."""
         key = self.series
         parts = (self.kind, self.target, key.study_instance_uid, key.series_instance_uid)
-        return "|".join((*parts, self.profile, self.digest))
+        # Two exports of one lake would take each other's steps.
+        last = self.rule if self.kind is Kind.EXPORT else self.digest
+        return "|".join((*parts, self.profile, last))
 
 
 @dataclass(frozen=True, slots=True)

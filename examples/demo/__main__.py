@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,12 +18,13 @@ from rich.table import Table
 
 from ai.phantom import Truth
 from ai.phantom import write as write_phantom
-from examples.demo import checks
+from examples.demo import asked, checks
 from examples.demo.material import Sent, gather
 from examples.demo.subscriber import Heard, listening
 from examples.peers import mosquitto, pacs, seaweed, triton
 from examples.peers.node import Node, new_key, penumbra, running_node
 from examples.peers.process import debian
+from node.web.tokens import PREFIX, digest_of
 from routing.job import State
 from storage.ledger.events import Event
 from storage.ledger.ledger import Ledger
@@ -50,7 +52,10 @@ TABLES = """
 [peers.SCANNER]
 may = ["store"]
 [peers.WORKSTATION]
-may = ["find"]
+may = ["find", "get"]
+[tokens.viewer]
+digest = "{digest}"
+may = ["query", "retrieve"]
 [peers.{pacs.aet}]
 host = "{pacs.host}"
 port = {pacs.port}
@@ -113,18 +118,19 @@ def main() -> int:
             material = aside.submit(_material)
             servers = _servers(stack)
             made = material.result()
-        node = stack.enter_context(_node(servers))
+        token = PREFIX + secrets.token_urlsafe(32)
+        node = stack.enter_context(_node(servers, digest_of(token)))
         say(f"node          {node.address}, signs of life on http://127.0.0.1:{node.http_port}")
         acknowledged = _send(node, made)
         ledger = node.ledger()
         stack.callback(ledger.close)
         with console.status("waiting for the node's events") if console.is_terminal else _quiet():
             _wait(node, ledger, expected=len(made.sent) + len(made.truth.files))
-        run = checks.Run(node, ledger, servers.bucket, made.sent, made.truth, acknowledged)
+        run = checks.Run(node, ledger, servers.bucket, made.sent, made.truth, acknowledged, token)
         rows = _check(run, servers)
         _print(rows, time.monotonic() - begun)
         if os.environ.get("KEEP"):
-            _keep(node, made.truth.study_instance_uid)
+            _keep(run)
     return 0 if all(row.ok for row in rows) else 1
 
 
@@ -157,7 +163,7 @@ def _servers(stack: contextlib.ExitStack) -> Servers:
     return Servers(bucket, models, where, f'[mqtt]\nurl = "{broker.url}"\n', heard)
 
 
-def _node(servers: Servers) -> contextlib.AbstractContextManager[Node]:
+def _node(servers: Servers, digest: str) -> contextlib.AbstractContextManager[Node]:
     home = SCRATCH / "node"
     key = new_key(home)
     for name in ("access", "secret"):
@@ -165,7 +171,11 @@ def _node(servers: Servers) -> contextlib.AbstractContextManager[Node]:
         file.touch(mode=0o600)
         file.write_text(getattr(servers.bucket, f"{name}_key"))
     tables = TABLES.format(
-        pacs=servers.pacs, bucket=servers.bucket, triton=servers.triton, key=key.name
+        pacs=servers.pacs,
+        bucket=servers.bucket,
+        triton=servers.triton,
+        key=key.name,
+        digest=digest,
     )
     return running_node(home, tables + servers.mqtt)
 
@@ -226,7 +236,7 @@ def _check(run: checks.Run, servers: Servers) -> list[checks.Row]:
         lambda: checks.delivered(run),
         lambda: checks.reported(run, servers.pacs),
         lambda: checks.proven(run),
-        lambda: checks.answered(run),
+        lambda: asked.answered(run, SCRATCH / "got"),
         lambda: checks.settled(run),
         lambda: checks.discreet(run),
         lambda: checks.told(run, servers.heard) if servers.heard else iter(()),
@@ -245,9 +255,9 @@ def _print(rows: Sequence[checks.Row], seconds: float) -> None:
     console.print(f"{seconds:.1f} s in all; logs and files lie in {SCRATCH}/")
 
 
-def _keep(node: Node, study: str) -> None:
+def _keep(run: checks.Run) -> None:
     """Stay up until Ctrl-C, and say what to try."""
-    config = node.config
+    node, study, config = run.node, run.truth.study_instance_uid, run.node.config
     console.print(
         "\nThe node stays up; Ctrl-C ends everything. Try, in another terminal:\n"
         f"  .venv/bin/penumbra status -c {config}\n"
@@ -258,7 +268,8 @@ def _keep(node: Node, study: str) -> None:
         f"  .venv/bin/penumbra send {node.address} {SCRATCH}/phantom --aet SCANNER"
         " --called PENUMBRA\n"
         f"  .venv/bin/penumbra held -c {config}\n"
-        f"  curl http://127.0.0.1:{node.http_port}/metrics\n",
+        f"  curl http://127.0.0.1:{node.http_port}/metrics\n"
+        f"  curl -u viewer:{run.token} http://127.0.0.1:{node.http_port}/dicom-web/studies\n",
         soft_wrap=True,
     )
     with contextlib.suppress(KeyboardInterrupt):

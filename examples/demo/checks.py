@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import re
-import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from dicom.entity import SeriesKey
 from dicom.uid import is_valid
 from examples.demo.material import Sent
 from examples.demo.subscriber import Heard
-from examples.peers.node import Node, penumbra
+from examples.peers.node import Node
 from examples.peers.pacs import Pacs
-from examples.peers.process import debian, wait_until
+from examples.peers.process import wait_until
 from examples.peers.seaweed import Seaweed
 from routing.job import State
 from storage.ledger.ledger import Ledger
@@ -52,6 +51,8 @@ class Run:
     sent: Sequence[Sent]
     truth: Truth
     acknowledged: int
+    token: str
+    """For DICOMweb."""
 
     @property
     def identity(self) -> frozenset[str]:
@@ -115,28 +116,6 @@ def proven(run: Run) -> Iterator[Row]:
 def _key(location: str, bucket: str) -> str:
     path = urlparse(location).path.lstrip("/")
     return path.removeprefix(f"{bucket}/")
-
-
-def answered(run: Run) -> Iterator[Row]:
-    """A PACS workstation's question finds every study."""
-    studies = len({one.study_instance_uid for one in run.sent} | {run.truth.study_instance_uid})
-    tool, found = _find_studies(run.node)
-    yield Row(f"studies found by C-FIND ({tool})", str(found), str(studies), found == studies)
-
-
-def _find_studies(node: Node) -> tuple[str, int]:
-    if debian("findscu") is None:
-        answer = penumbra("query", node.address, "--level", "STUDY", "--called", "PENUMBRA",
-                          "--aet", "WORKSTATION", "--json")  # fmt: skip
-        return "penumbra query", sum(line.startswith("{") for line in answer.stdout.splitlines())
-    answer = subprocess.run(
-        ["findscu", "-v", "-S", "-aet", "WORKSTATION", "-aec", "PENUMBRA",
-         "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID", "-k", "PatientName",
-         "127.0.0.1", str(node.port)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    output = answer.stdout + answer.stderr
-    return "findscu", output.count("(Pending)")
 
 
 def reported(run: Run, pacs: Pacs) -> Iterator[Row]:

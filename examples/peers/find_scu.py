@@ -11,10 +11,13 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
+PATIENT_STUDY_ONLY = "1.2.840.10008.5.1.4.1.2.3.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 FINDSCU = shutil.which("findscu")
@@ -44,12 +47,26 @@ def identifier(level: str = "STUDY", **keys: Any) -> Dataset:
 
 
 def ask(
-    port: int, identifier: Dataset, model: str = STUDY_ROOT, calling: str = "SCANNER"
+    port: int,
+    identifier: Dataset,
+    model: str = STUDY_ROOT,
+    calling: str = "SCANNER",
+    *,
+    options: bytes = b"",
+    transfer_syntax: str = "",
 ) -> tuple[Dataset, list[Dataset]]:
-    """Ask with pynetdicom; gives the last status and the identifiers of the pending ones."""
+    """Ask with pynetdicom; gives the last status and the identifiers of the pending ones.
+
+    `options` are negotiated for the model (PS3.4 C.5.1.1.1).
+    """
     ae = ApplicationEntity(calling)
-    ae.add_requested_context(model)
-    association = ae.associate("127.0.0.1", port, ae_title="PENUMBRA")
+    ae.add_requested_context(model, transfer_syntax or None)
+    extended = SOPClassExtendedNegotiation()
+    extended.sop_class_uid = UID(model)
+    extended.service_class_application_information = options
+    association = ae.associate(
+        "127.0.0.1", port, ae_title="PENUMBRA", ext_neg=[extended] if options else None
+    )
     assert association.is_established
     found = list(association.send_c_find(identifier, model))
     association.release()

@@ -78,6 +78,13 @@ class Orthanc:
         path: str = json.loads(answer)["Path"]
         return path
 
+    def query(self, level: str, keys: Mapping[str, str]) -> list[dict[str, str]]:
+        """Have it ask the node by C-FIND; gives each answer's values by keyword."""
+        body = json.dumps({"Level": level, "Query": dict(keys)}).encode()
+        path = json.loads(self._send("POST", "/modalities/node/query", body))["Path"]
+        found: list[dict[str, str]] = self.ask(f"{path}/answers?expand&simplify")
+        return found
+
     def store_all(self, aet: str, port: int) -> None:
         """Send everything it holds to a node on loopback; raises HTTPError if any is refused."""
         self.introduce(aet, port)

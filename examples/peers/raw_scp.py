@@ -52,6 +52,8 @@ class RawScp:
     """Of each association: the pairs of SOP class and transfer syntax that it was asked for."""
     by_association: dict[int, list[str]] = field(default_factory=dict)
     """SOP Instance UIDs in order, by the number of the association."""
+    commands: list[dict[int, bytes]] = field(default_factory=list)
+    """The command set of each object, by element number of group 0000."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -204,7 +206,9 @@ class _Association:
         if number == wish.hang_at:
             scp.ended.wait()
             raise _Over
-        uid = _elements(command)[0x1000].decode().strip("\0 ")
+        elements = _elements(command)
+        scp.commands.append(elements)
+        uid = elements[0x1000].decode().strip("\0 ")
         status = wish.status(number)
         if status == 0 or 0xB000 <= status <= 0xBFFF:
             with scp.lock:

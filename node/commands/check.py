@@ -8,7 +8,7 @@ import click
 from node.options import config_option
 
 if TYPE_CHECKING:
-    from config.model import Settings
+    from config.model import Node, Settings
 
 
 @click.command()
@@ -24,12 +24,29 @@ def command(config_file: Path) -> None:
       penumbra check -c node.toml
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     from config.load import load
-    from node.keys import spool_keys
 
     settings = load(config_file, with_tls=True)
     compile_profiles(settings)
-    spool_keys(settings.node)
+    check_index(settings.node)
     click.echo(f"{config_file} is sound: {summary(settings)}")
+
+
+def check_index(node: "Node") -> None:
+    """Check the keys of spool and index, and warn where only one of the two is encrypted.
+
+    Raises ConfigFault.
+    """
+    from node.keys import index_keys, spool_keys
+
+    keys = spool_keys(node)
+    index_keys(node, keys)
+    if keys.current is not None and not node.encrypt_index:
+        click.echo(
+            "warning: node.spool_key encrypts the objects, but the index beside them, which holds"
+            " their names and numbers, lies in the clear: set node.encrypt_index, or keep data_dir"
+            " on an encrypted disk",
+            err=True,
+        )
 
 
 def compile_profiles(settings: "Settings") -> None:

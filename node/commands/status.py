@@ -108,6 +108,10 @@ def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if receipts := facts.get("receipts"):
         yield "proven", _count(receipts.get("instances"), "instances") + " at destinations"
     yield from _sources(facts.get("sources", {}))
+    yield from _worklist(facts.get("worklist", {}))
+    yield from _lakes(facts.get("lakes", {}))
+    if trouble := facts.get("account", {}).get("trouble"):
+        yield "account", f"stands: {trouble}"
     if spool := facts.get("spool"):
         room = f"{_size(spool['bytes'])} in {spool['segments']} segments"
         yield "spool", f"{room}, {_size(spool['free_bytes'])} free"
@@ -138,6 +142,14 @@ def _hindered(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "asleep", f"{_wait(one['waiting'], f'of rule {name!r}')} for its hours, {until}"
 
 
+def _lakes(lakes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say what lakes have, and since when."""
+    for name, one in lakes.items():
+        withheld = f", {one['withheld']} may not leave" if one["withheld"] else ""
+        since = f"last got something {moments.local(one['exported_at'])}"
+        yield "lake", f"{name}: {one['rows']} rows{withheld}; {since}"
+
+
 def _node(node: Mapping[str, Any]) -> str:
     if not node["running"]:
         return f"{node['ae_title']} is not running"
@@ -158,6 +170,15 @@ def _sources(sources: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         trouble = f"; in trouble: {one['trouble']}" if one["trouble"] else ""
         yield f"source {name}", words + trouble
+
+
+def _worklist(worklist: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say how many entries are in which state, where there are any, and what is in the way."""
+    entries = worklist.get("entries") or {}
+    words = ", ".join(f"{count} {state.lower()}" for state, count in entries.items())
+    trouble = worklist.get("trouble")
+    if any(entries.values()) or trouble:
+        yield "worklist", words + (f"; in trouble: {trouble}" if trouble else "")
 
 
 def _count(count: object, name: str) -> str:

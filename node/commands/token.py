@@ -1,11 +1,17 @@
-"""`penumbra token`: make the tokens by which others' programs use the API."""
+"""`penumbra token`: make the tokens by which others' programs use the API and DICOMweb."""
 
 import click
+
+PERMISSIONS = (
+    "status", "links", "identified-links", "sources", "events", "query", "retrieve", "store",
+    "worklist", "sql", "identified-sql", "fhir",
+)  # fmt: skip
+"""config.api.ApiPermission's, without what it takes to import that: `penumbra --help` is quick."""
 
 
 @click.group()
 def command() -> None:
-    """Make tokens for the API on the HTTP port.
+    """Make tokens for the API and DICOMweb on the HTTP port.
 
     A token is shown once. The config file holds its digest alone, so that whoever reads the file
     cannot use the API.
@@ -18,7 +24,7 @@ def command() -> None:
     "--may",
     "permissions",
     multiple=True,
-    type=click.Choice(["status", "links", "identified-links", "sources", "events"]),
+    type=click.Choice(PERMISSIONS),
     help="What it may ask for; give it several times for several.",
 )
 def new(name: str, permissions: tuple[str, ...]) -> None:
@@ -29,7 +35,7 @@ def new(name: str, permissions: tuple[str, ...]) -> None:
 
     \b
     Example:
-      penumbra token new viewer --may links --may status
+      penumbra token new viewer --may query --may retrieve
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
     import json
     import secrets

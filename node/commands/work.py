@@ -6,7 +6,9 @@ import click
 
 from node.options import config_option
 
-KINDS = ("forward", "reidentify", "infer", "commit", "report", "manifest", "stage")
+KINDS = (
+    "forward", "reidentify", "infer", "commit", "report", "manifest", "stage", "export", "fhir",
+)  # fmt: skip
 """As the table of handlers has them (node/workers/handlers.py), which loads much."""
 
 

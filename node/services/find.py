@@ -1,42 +1,74 @@
-"""C-FIND: answer Patient Root and Study Root queries out of the index (PS3.4 C.4.1)."""
+"""C-FIND: answer the three information models of queries out of the index (PS3.4 C.4.1)."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Final, Protocol
 
 import structlog
-from pydicom.dataset import Dataset
-from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 from config.model import Permission, Settings
-from dicom import query, status
-from dicom.errors import CannotUnderstand, Fault, NotAuthorised, OutOfResources
+from dicom import identifier, options, query, status
+from dicom.attributes import CATALOGUE, UNIQUE_KEYS, Level
+from dicom.encoding import BIG_ENDIAN
+from dicom.errors import Fault, NotAuthorised, OutOfResources, StorageFault
+from dicom.find_answer import Identifiers
 from dicom.query import BadIdentifier, Query, Root
-from dicom.uid import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
-from node.admission import may
+from dicom.uid import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
+from node.admission import may, table_of
+from node.exchange import FIND_LIMIT
+from node.questioner import Questioner
+from node.services.questioning import Question
 from node.services.table import Handler
-
-Response = tuple[int | Dataset, Dataset | None]
-"""A status, by itself or with its error comment, and the identifier of a pending one."""
+from node.transport import PeerGone
 
 MODELS: Final[Mapping[str, Root]] = {
     PATIENT_ROOT_FIND: Root.PATIENT,
     STUDY_ROOT_FIND: Root.STUDY,
+    PATIENT_STUDY_ONLY_FIND: Root.PATIENT_STUDY,
 }
 """The information models by their SOP Class UID (PS3.4 C.6)."""
-MAX_MATCHES: Final = 100_000
-_COMMENT_LENGTH: Final = 64  # ErrorComment is LO (PS3.7 E.1)
+TRANSFER_SYNTAXES: Final = (
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.1.99",
+    BIG_ENDIAN,
+)
+ONLINE: Final = "ONLINE"
+NEARLINE: Final = "NEARLINE"
+"""Some of it has left the spool, and is fetched from a destination first."""
+
+Released = Callable[[Level, Sequence[str]], Collection[str]]
+_FIRST_PAGE: Final = 16
+"""So few matches are waited for before the first is told."""
+_PAGE: Final = 200
+"""Matches told in one call to the kernel; C-CANCEL is heard between two pages."""
+_SEAT_S: Final = 0.02
+"""A seat is waited for in such steps, so that a C-CANCEL is heard meanwhile."""
 
 log = structlog.get_logger()
+
+
+class Page(Protocol):
+    """A question that is being answered: storage.index.finding.Finding is one."""
+
+    def page(self, size: int) -> list[tuple[str, ...]]:
+        """Give the next matches, at most `size`; none where all were given."""
+
+    def interrupt(self) -> None:
+        """Have a page that is being read end with an error."""
 
 
 class Searchable(Protocol):
     """Where entities are found; the index."""
 
-    def find(self, query: Query, limit: int) -> Iterator[Mapping[str, str]]:
-        """Find the entities that match, as DICOM text by keyword."""
+    def finding(self, query: Query, limit: int) -> AbstractContextManager[Page]:
+        """Begin to answer a query: texts of its returned attributes, page by page."""
 
 
 @dataclass(slots=True)
@@ -57,7 +89,7 @@ class _Account:
             calling_ae=self.caller,
             root=str(self.root),
             level=str(asked.level) if asked else "",
-            keys=[key.attribute.keyword for key in asked.matching] if asked else [],
+            keys=list(asked.keywords) if asked else [],
             matches=self.matches,
             status=f"0x{self.status:04X}",
             words=self.words,
@@ -65,87 +97,181 @@ class _Account:
         )
 
 
+class _Cancelled(Exception):  # noqa: N818  (never leaves this file)
+    """The requester wants no more."""
+
+
 class FindService:
     """Answers C-FIND. One object serves every association."""
 
     permission: Permission | None = "find"
+    question_models: Collection[str] = MODELS
 
     def __init__(
-        self, settings: Settings, index: Searchable, max_matches: int = MAX_MATCHES
+        self, settings: Settings, index: Searchable, released: Released = lambda _level, _uids: ()
     ) -> None:
+        """`released` names those of some entities of which bytes have left the spool."""
         self._settings = settings
+        self._released = released
         self._index = index
-        self._max_matches = max_matches
+        self._max_matches = settings.query.max_matches
+        self._timeout_s = settings.query.timeout_s
+        self._seats = threading.BoundedSemaphore(settings.query.at_once)
 
     def contexts(self) -> Sequence[PresentationContext]:
-        """Accept both information models in the uncompressed transfer syntaxes."""
-        return [build_context(uid) for uid in MODELS]
+        """Accept the information models in the transfer syntaxes that compress no pixels."""
+        return [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in MODELS]
 
     def handlers(self) -> Sequence[Handler]:
-        """Bind C-FIND."""
-        return [(evt.EVT_C_FIND, self._on_find)]
+        """Bind nothing: questions come by `serve_question`."""
+        return []
 
-    def _on_find(self, event: evt.Event) -> Iterator[Response]:
-        caller = str(event.assoc.requestor.ae_title).strip()
-        root = MODELS[str(event.request.AffectedSOPClassUID)]
-        yield from self.handle(lambda: _identifier(event), root, caller, lambda: event.is_cancelled)
-
-    def handle(
-        self,
-        identifier: Callable[[], Dataset],
-        root: Root,
-        caller: str,
-        is_cancelled: Callable[[], bool],
-    ) -> Iterator[Response]:
-        """Yield a pending response per match; then, unless all went well, the last status.
+    def serve_question(self, question: Question) -> None:
+        """Send a pending response per match, and the last response.
 
         0xFF01 says that keys were ignored, 0xFE00 that the requester cancelled. A Fault is
         answered by its status with a comment, and an offending element where there is one.
+        Raises PeerGone.
         """
-        account = _Account(caller, root)
+        account = _Account(question.caller, MODELS[question.sop_class_uid])
         started = time.monotonic()
+        asker = question.questioner
+        last = asker.responses.last
         try:
-            yield from self._matches(identifier, account, is_cancelled)
+            end = self._answer(question, account)
+        except _Cancelled:
+            account.status = status.CANCELLED
+            end = last(status.CANCELLED)
         except Fault as fault:
             account.status, account.words = fault.status, str(fault)
-            yield _refusal(fault), None
-        except Exception as fault:  # noqa: BLE001  (a bug's own words could hold a patient's data)
-            account.status, account.words = status.PROCESSING_FAILURE, type(fault).__name__
-            yield status.PROCESSING_FAILURE, None
+            tag = fault.tag if isinstance(fault, BadIdentifier) else None
+            end = last(fault.status, str(fault), tag)
+        except PeerGone:
+            account.words = "the requester is gone"
+            raise
+        except Exception as bug:  # noqa: BLE001  (its own words could hold a patient's data)
+            place = traceback.extract_tb(bug.__traceback__)[-1]
+            account.status = status.PROCESSING_FAILURE
+            account.words = f"{type(bug).__name__} at {place.filename}:{place.lineno}"
+            end = last(status.PROCESSING_FAILURE, "internal error, see the node's log")
         finally:
             account.close(time.monotonic() - started)
+        asker.send(end)
 
-    def _matches(
-        self, identifier: Callable[[], Dataset], account: _Account, is_cancelled: Callable[[], bool]
-    ) -> Iterator[Response]:
+    def _answer(self, question: Question, account: _Account) -> bytes:
+        """Send the matches; returns what is left to be sent, the last response included."""
         if not may(self._settings, account.caller, "find"):
-            raise NotAuthorised(f'[peers.{account.caller}] lacks may = ["find"]')
-        asked = account.query = query.parse(identifier(), account.root)
-        pending = status.PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else status.PENDING
+            raise NotAuthorised(f'{table_of(account.caller)} lacks may = ["find"]')
+        if len(question.identifier) > FIND_LIMIT:
+            raise OutOfResources(f"the identifier is longer than {FIND_LIMIT >> 20} MiB")
+        keys = identifier.read(question.identifier, question.transfer_syntax_uid)
+        asked = query.parse(keys, account.root, options.agreed(question.extended))
+        account.query = asked
+        code = status.PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else status.PENDING
         own_title = self._settings.node.ae_title
-        for match in self._index.find(asked, self._max_matches + 1):
-            if is_cancelled():
-                account.status = status.CANCELLED
-                yield status.CANCELLED, None
-                return
-            if account.matches == self._max_matches:
-                raise OutOfResources(f"more than {self._max_matches} matches; ask for less")
-            account.matches += 1
-            yield pending, query.answer(asked, match, own_title)
+        writer = Identifiers(asked, own_title, question.transfer_syntax_uid)
+        asker = question.questioner
+        pending = asker.responses.pending
+        unsent = b""
+        with closing(self._pages(_with_uid(asked), asker)) as pages:
+            for page in pages:
+                if unsent:
+                    asker.send(unsent)
+                left = self._max_matches - account.matches
+                told = [
+                    pending(code, writer.identifier(row, where))
+                    for row, where in self._available(asked, page[:left])
+                ]
+                unsent = b"".join(told)
+                account.matches += len(told)
+                if len(page) > left:
+                    asker.send(unsent)
+                    raise OutOfResources(f"more than {self._max_matches} matches; ask for less")
+        return unsent + asker.responses.last(status.SUCCESS)
+
+    def _available(
+        self, asked: Query, page: Sequence[tuple[str, ...]]
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Give each match as it was asked for, and whether it can be had at once."""
+        if not asked.with_availability or asked.level is Level.PATIENT:
+            return zip(page, repeat(""), strict=False)
+        gone = self._released(asked.level, [row[-1] for row in page])
+        return ((row[:-1], NEARLINE if row[-1] in gone else ONLINE) for row in page)
+
+    def _pages(
+        self, asked: Query, asker: Questioner
+    ) -> Generator[list[tuple[str, ...]], None, None]:
+        """Search, and yield the matches page by page.
+
+        A seat is held while the index works, not while somebody reads. Raises _Cancelled,
+        PeerGone, OutOfResources after the time-out, StorageFault.
+        """
+        budget = _Budget(self._timeout_s)
+        try:
+            with self._index.finding(asked, self._max_matches + 1) as finding:
+                size = _FIRST_PAGE
+                while page := self._page(finding, size, asker, budget):
+                    yield page
+                    if len(page) < size:
+                        return
+                    size = _PAGE
+        except StorageFault:
+            _require(asker)  # it was interrupted
+            if budget.is_spent:
+                words = f"the search took longer than {self._timeout_s:g} s; ask for less"
+                raise OutOfResources(words) from None
+            raise
+
+    def _page(
+        self, finding: Page, size: int, asker: Questioner, budget: "_Budget"
+    ) -> list[tuple[str, ...]]:
+        _require(asker)
+        while not self._seats.acquire(timeout=_SEAT_S):
+            _require(asker)
+        try:
+            with asker.interrupting(finding.interrupt), budget.spending(finding.interrupt):
+                page = finding.page(size)
+        finally:
+            self._seats.release()
+        _require(asker)
+        return page
 
 
-def _identifier(event: evt.Event) -> Dataset:
-    try:
-        found: Dataset = event.identifier
-    except Exception as fault:  # pydicom raises many kinds on hostile bytes
-        raise CannotUnderstand("the identifier cannot be parsed") from fault
-    return found
+def _with_uid(asked: Query) -> Query:
+    """Have the unique key told at the end of each row, where availability is asked for."""
+    if not asked.with_availability or asked.level is Level.PATIENT:
+        return asked
+    unique = CATALOGUE[UNIQUE_KEYS[asked.level]]
+    return replace(asked, returning=(*asked.returning, unique))
 
 
-def _refusal(fault: Fault) -> Dataset:
-    answer = Dataset()
-    answer.Status = fault.status
-    answer.ErrorComment = str(fault).encode("ascii", "replace").decode()[:_COMMENT_LENGTH]
-    if isinstance(fault, BadIdentifier):
-        answer.OffendingElement = [fault.tag]
-    return answer
+class _Budget:
+    """The time that the index may work for one question; one thread spends it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left_s = seconds
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left."""
+        return self._left_s <= 0
+
+    @contextmanager
+    def spending(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Count the time of the block, and have it stopped when none is left."""
+        timer = threading.Timer(self._left_s, stop)
+        timer.daemon = True
+        started = time.monotonic()
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._left_s -= time.monotonic() - started
+
+
+def _require(asker: Questioner) -> None:
+    """Go on only while somebody waits for the answer."""
+    asker.require()
+    if asker.is_cancelled:
+        raise _Cancelled

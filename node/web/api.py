@@ -7,108 +7,44 @@ the permission that the endpoint asks for, and every use is on record with the t
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-import anyio
 import anyio.to_thread
-import structlog
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from config.api import Token
-from dicom.errors import Fault
 from node.moments import utc
 from node.plain import plain
-from node.web.endpoint import PREFIX, Abilities, Caller, Endpoint, LinksWanted
+from node.web import asked, sql, worklist
+from node.web.endpoint import PREFIX, Abilities, Endpoint, LinksWanted
+from node.web.guard import Caller, guarded
 from node.web.openapi import description
-from node.web.problems import problem, problem_of
 from node.web.tokens import Tokens
 
-MOST_BYTES: Final = 1 << 20
-"""Of a body: a message about ten thousand keys, say."""
-BODY_S: Final = 30.0
-"""Within which a body must be there."""
 MOST_EVENTS: Final = 1000
 USED: Final = "penumbra.api.used"
 """The type of the event about a use of the API; the token itself is in none."""
 
-log = structlog.get_logger()
 
-
-def api_routes(tokens: Mapping[str, Token], abilities: Abilities) -> list[Route]:
+def api_routes(tokens: Tokens | Mapping[str, Token], abilities: Abilities) -> list[Route]:
     """Make the routes; none without tokens."""
-    known = Tokens(tokens)
+    known = tokens if isinstance(tokens, Tokens) else Tokens(tokens)
     return [
         Route(PREFIX + each.path, _guarded(each, known, abilities), methods=[each.method])
         for each in ENDPOINTS
-        if tokens
+        if known
     ]
 
 
 def _guarded(
     endpoint: Endpoint, tokens: Tokens, abilities: Abilities
 ) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        address = request.client.host if request.client else ""
-        found = tokens.identify(request.headers.get("authorization", ""))
-        if found is None:
-            return _unknown(tokens.failed(address), address)
-        caller = Caller(found[0], frozenset(found[1].may))
-        if endpoint.may is not None and endpoint.may not in caller.may:
-            words = f'[tokens.{caller.name}] lacks may = ["{endpoint.may}"]'
-            answer = problem(403, "not-authorised", words)
-        else:
-            answer = await _answered(endpoint, request, abilities, caller)
-        used = {"method": endpoint.method, "path": PREFIX + endpoint.path,
-                "status": answer.status_code}  # fmt: skip
-        log.info("api", token=caller.name, address=address, **used)
-        if endpoint.is_audited:
-            await anyio.to_thread.run_sync(_record, abilities, caller.name, used)
-        return answer
+    record = abilities.audit if endpoint.is_audited else None
 
-    return handle
-
-
-def _unknown(too_many_s: float, address: str) -> Response:
-    if too_many_s:
-        words = "too many requests without a valid token"
-        return problem(429, "too-many", words, {"Retry-After": f"{too_many_s:.0f}"})
-    log.warning("api refused", address=address, words="no valid token")
-    words = "send a token: Authorization: Bearer pnb_...; `penumbra token new NAME` makes one"
-    return problem(401, "not-authorised", words, {"WWW-Authenticate": 'Bearer realm="penumbra"'})
-
-
-async def _answered(
-    endpoint: Endpoint, request: Request, abilities: Abilities, caller: Caller
-) -> Response:
-    try:
+    async def answer(request: Request, caller: Caller) -> Response:
         return await endpoint.answer(request, abilities, caller)
-    except Exception as fault:
-        if not isinstance(fault, (Fault, HTTPException, ValidationError)):
-            log.error("api failed", path=endpoint.path, exc_info=fault)
-        return problem_of(fault)
 
-
-def _record(abilities: Abilities, name: str, used: Mapping[str, object]) -> None:
-    try:
-        abilities.audit(name, used)
-    except Fault as fault:  # on a full disk the ledger may take no event; the log has the use
-        log.warning("event not written", fault=fault.code)
-
-
-async def _body(request: Request) -> bytes:
-    """Read a body, and never more of it than is allowed, nor for longer."""
-    whole = bytearray()
-    try:
-        with anyio.fail_after(BODY_S):
-            async for chunk in request.stream():
-                whole += chunk
-                if len(whole) > MOST_BYTES:
-                    raise HTTPException(413, f"the body has more than {MOST_BYTES >> 20} MiB")
-    except TimeoutError:
-        raise HTTPException(408, f"the body was not there within {BODY_S:g} s") from None
-    return bytes(whole)
+    return guarded(tokens, endpoint.may, answer, record, path=PREFIX + endpoint.path)
 
 
 async def _status(_request: Request, abilities: Abilities, _caller: Caller) -> Response:
@@ -116,7 +52,7 @@ async def _status(_request: Request, abilities: Abilities, _caller: Caller) -> R
 
 
 async def _links(request: Request, abilities: Abilities, caller: Caller) -> Response:
-    wanted = LinksWanted.model_validate_json(await _body(request))
+    wanted = LinksWanted.model_validate_json(await asked.body(request))
     made = await anyio.to_thread.run_sync(abilities.links, wanted, caller)
     links = [
         {
@@ -130,22 +66,15 @@ async def _links(request: Request, abilities: Abilities, caller: Caller) -> Resp
 
 
 async def _notice(request: Request, abilities: Abilities, _caller: Caller) -> Response:
-    body = await _body(request)
+    body = await asked.body(request)
     count = await anyio.to_thread.run_sync(abilities.notice, request.path_params["name"], body)
     return JSONResponse({"keys": count}, 202)
 
 
 async def _events(request: Request, abilities: Abilities, _caller: Caller) -> Response:
-    after, limit = _whole(request, "after", 0), _whole(request, "limit", 100)
+    after, limit = asked.number(request, "after", 0), asked.number(request, "limit", 100)
     read = await anyio.to_thread.run_sync(abilities.events, after, min(limit, MOST_EVENTS))
     return JSONResponse(plain({"events": read}))
-
-
-def _whole(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise HTTPException(422, f"{name} must be a whole number of 0 or more")
-    return int(text)
 
 
 async def _openapi(_request: Request, _abilities: Abilities, _caller: Caller) -> Response:
@@ -191,6 +120,8 @@ ENDPOINTS: Final = (
              200, _holding(events={"type": "array", "items": _EVENT}),
              query={"after": "the id of the last event that is known",
                     "limit": f"at most so many, at most {MOST_EVENTS}"}, is_audited=False),
+    *worklist.ENDPOINTS,
+    *sql.ENDPOINTS,
     Endpoint("GET", "/openapi.json", None, "This description (OpenAPI 3.1).", _openapi, 200,
              {"type": "object"}),
 )  # fmt: skip

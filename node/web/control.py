@@ -21,6 +21,8 @@ from starlette.routing import Route
 
 from dicom.errors import Fault
 from node.plain import plain
+from node.sql_desk import SqlDesk
+from node.web.control_sql import control_routes
 from storage.index.reports import Table
 
 T = TypeVar("T")
@@ -71,13 +73,15 @@ def control_app(
     sql: Ask,
     events: Read,
     associations: Recall = lambda **_: (),
+    desk: SqlDesk | None = None,
 ) -> Starlette:
     """Make the app.
 
     GET /api/status gives what `status` gives. POST /api/sql {sql, max_rows, timeout_s} gives
     {columns, rows, truncated}. GET /api/events?after=ID&limit=N&wait_s=S gives {events}, at
     the latest after S seconds. GET /api/associations?limit=N&caller=TITLE&bad=1&id=PREFIX gives
-    {associations}, the latest N. A Fault is answered with 400 and a problem (RFC 9457) with the
+    {associations}, the latest N. POST /api/ask and GET /api/reports are what the API has as /sql,
+    about every table. A Fault is answered with 400 and a problem (RFC 9457) with the
     members `code` and `detail`.
     """
 
@@ -112,6 +116,7 @@ def control_app(
             Route("/api/sql", post_sql, methods=["POST"]),
             Route("/api/events", get_events),
             Route("/api/associations", partial(_get_associations, associations)),
+            *(control_routes(desk) if desk else ()),
         ],
         exception_handlers={
             Fault: _fault,

@@ -63,7 +63,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     }
     if endpoint.may:
         told["description"] = f'Needs `may = ["{endpoint.may}"]`.'
-    if endpoint.method == "POST":
+    if endpoint.method in {"POST", "PUT"}:
         name = endpoint.body.__name__ if endpoint.body else None
         schema = {"$ref": f"#/components/schemas/{name}"} if name else {"type": "object"}
         told["requestBody"] = {
@@ -79,7 +79,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _parameter(name: str, where: str, words: str) -> dict[str, Any]:
-    kind = "string" if where == "path" else "integer"
+    kind = "string" if where == "path" or name == "state" else "integer"
     return {"name": name, "in": where, "required": where == "path", "description": words,
             "schema": {"type": kind}}  # fmt: skip
 

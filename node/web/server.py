@@ -5,8 +5,9 @@ import socket
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,7 +23,9 @@ _GRACE_S: Final = 1
 """How long requests in flight may take once the server is asked to stop."""
 _START_S: Final = 10.0
 HEADERS_S: Final = 10.0
-"""Within which a connection to a port must have asked something, and taken its answer."""
+"""Within which a connection to a port must have asked something."""
+WRITE_S: Final = 60.0
+"""Within which a reader must take each piece of an answer, which is some megabytes at most."""
 MOST_CONNECTIONS: Final = 200
 """To a port. More would take the files that the node needs to receive objects."""
 
@@ -68,6 +71,9 @@ class Server:
         except OSError as fault:
             words = f"cannot listen on {host}:{port} ({fault.strerror})"
             raise ConfigFault([("http.port", words)]) from fault
+        # Connections inherit it. asyncio sets it only for sockets that say they are TCP, which
+        # these do not: each answer would else wait 40 ms for the client's acknowledgement.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(app, listening, tls=tls)
 
     @classmethod
@@ -129,10 +135,18 @@ class _Impatient(H11Protocol):
 
     late: asyncio.TimerHandle | None = None
     """What ends it, unless it asks something before."""
+    stuck: asyncio.TimerHandle | None = None
+    """What ends it, unless it reads on before."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = _Passing(h11.SERVER)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait; where too many wait, the one that has waited longest goes."""
         super().connection_made(transport)
+        # The next piece is asked for when the last has gone: none is copied behind another.
+        transport.set_write_buffer_limits(high=1, low=0)  # under TLS 0 would pause for ever
         self._mind()
         if len(self.connections) > MOST_CONNECTIONS:
             waiting = {
@@ -154,8 +168,21 @@ class _Impatient(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
+        self.resume_writing()
         super().connection_lost(exc)
         self._forget()
+
+    def pause_writing(self) -> None:
+        """Wait for the reader, and not for ever."""
+        super().pause_writing()
+        self.stuck = self.loop.call_later(WRITE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the reader has taken what there was."""
+        if self.stuck is not None:
+            self.stuck.cancel()
+            self.stuck = None
+        super().resume_writing()
 
     def _mind(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
@@ -168,6 +195,17 @@ class _Impatient(H11Protocol):
         if self.late is not None:
             self.late.cancel()
             self.late = None
+
+
+class _Passing(h11.Connection):
+    """Passes a piece of a body on as it is: h11 by itself makes a copy of each."""
+
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]  # one for all events
+        """Give what is to be written; a memoryview where the body is one of known length."""
+        if not isinstance(event, h11.Data):
+            return super().send(event)
+        pieces = self.send_with_data_passthrough(event) or []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class _Told(uvicorn.Server):

@@ -1,20 +1,26 @@
-"""Ask a destination or a model whether it is there."""
+"""Ask a destination, a model or the FHIR server whether it is there."""
 
 from contextlib import closing
 
 import structlog
 
 from ai.pipeline import Pool
+from config.fhir import TARGET
 from config.model import Settings
 from dicom.errors import Fault
 from node.destinations import destination
+from node.workers.fhir import ask_server
 
 log = structlog.get_logger()
 
 
 def can_be_asked(settings: Settings, target: str) -> bool:
-    """Whether a job's target is a destination or a model of the config, and not something else."""
-    return target in settings.destinations or target in settings.models
+    """Whether a job's target is something that the config names, and not something else."""
+    return (
+        target in settings.destinations
+        or target in settings.models
+        or (target == TARGET and settings.fhir.server is not None)
+    )
 
 
 def ask(settings: Settings, target: str) -> Fault | None:
@@ -30,6 +36,8 @@ def ask(settings: Settings, target: str) -> Fault | None:
         elif target in settings.models:
             with closing(Pool()) as pool:
                 pool.check(settings.models[target])
+        elif target == TARGET and settings.fhir.server is not None:
+            ask_server(settings)
     except Fault as fault:
         return fault
     except Exception as bug:  # a bug in asking shall not keep the jobs, which show it better

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from node.workers.commit import commit
+from node.workers.export import export
+from node.workers.fhir import tell
 from node.workers.forward import forward
 from node.workers.infer import infer
 from node.workers.loop import Handler
@@ -20,5 +22,7 @@ HANDLERS: Final[Mapping[Kind, Handler]] = {
     Kind.REPORT: report,
     Kind.STAGE: stage,
     Kind.MANIFEST: write_manifest,
+    Kind.EXPORT: export,
+    Kind.FHIR: tell,
 }
 """An intake is filed again by the front, which owns the index (node/filing.py)."""

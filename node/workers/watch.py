@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -17,12 +18,14 @@ from dicom.errors import Fault
 from node.workers.asking import ask
 from node.workers.stage import clear
 from routing.breaker import Breaker
+from routing.recurrence import due_next
 from storage.ledger.ledger import Ledger
 
 LOOK_EVERY_S: Final = 0.5
 EXPIRE_EVERY_S: Final = 5.0
 CLOCK_EVERY_S: Final = 60.0
 STAGED_EVERY_S: Final = 3.0
+LAKES_EVERY_S: Final = 5.0
 TROUBLE_S: Final = 2.0
 
 log = structlog.get_logger()
@@ -37,7 +40,7 @@ class Watch:
         self._ring = ring
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._next = {EXPIRE_EVERY_S: 0.0, CLOCK_EVERY_S: 0.0, STAGED_EVERY_S: 0.0}
+        self._next: dict[str, float] = {}
 
     def start(self) -> None:
         """Start the thread."""
@@ -54,13 +57,15 @@ class Watch:
         while (due := self._ledger.breakers.take_due(now, lease_s)) is not None:
             name = f"ask-{due.target}"
             threading.Thread(target=self._ask, args=(due,), name=name, daemon=True).start()
-        if self._is_time(EXPIRE_EVERY_S) and self._ledger.jobs.expire(
+        if self._is_time("expire", EXPIRE_EVERY_S) and self._ledger.jobs.expire(
             now, self._settings.jobs.attempts
         ):
             self._ring()
-        if self._settings.staging is not None and self._is_time(STAGED_EVERY_S):
+        if self._is_time("lakes", LAKES_EVERY_S) and self._export_lakes(now):
+            self._ring()
+        if self._settings.staging is not None and self._is_time("staged", STAGED_EVERY_S):
             clear(self._settings, self._ledger, now)
-        if self._is_time(CLOCK_EVERY_S) and self._ledger.jobs.follow_clock(now, lease_s):
+        if self._is_time("clock", CLOCK_EVERY_S) and self._ledger.jobs.follow_clock(now, lease_s):
             log.warning("the clock was set back; waits and leases follow it")
 
     def _run(self) -> None:
@@ -76,12 +81,24 @@ class Watch:
                 log.error("targets not looked after", exc_info=bug)
                 wait_s = TROUBLE_S
 
-    def _is_time(self, every_s: float) -> bool:
+    def _is_time(self, what: str, every_s: float) -> bool:
         now = time.monotonic()
-        if now < self._next[every_s]:
+        if now < self._next.get(what, 0.0):
             return False
-        self._next[every_s] = now + every_s
+        self._next[what] = now + every_s
         return True
+
+    def _export_lakes(self, now: float) -> bool:
+        """Have the lakes exported that are due; say whether there is one."""
+        made = [
+            self._ledger.lakes.schedule(
+                name, lake.destination, f"{lake.at} {lake.every}",
+                partial(due_next, lake.at, lake.every), now,
+            )
+            for name, lake in self._settings.lakes.items()
+            if lake.at or lake.every
+        ]  # fmt: skip
+        return any(made)
 
     def _ask(self, due: Breaker) -> None:
         begun = time.monotonic()

@@ -7,7 +7,7 @@ order or de-identification: those belong to the ledger, the loop and the worker.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dicom.entity import SeriesKey
 
@@ -115,6 +115,20 @@ class Destination(Protocol):
         """Ask afresh for objects that were delivered; proofs come in the order of the objects.
 
         Raises Unreachable, Busy or Refused where the place as a whole cannot be asked.
+        """
+
+    def close(self) -> None:
+        """Give back connections and threads. May be called twice."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A destination that gives back the bytes of what it took. Safe to share between threads."""
+
+    def fetch(self, location: str) -> Iterator[bytes]:
+        """Read the object of a receipt's location, piece by piece.
+
+        Raises Unreachable, Busy or Refused.
         """
 
     def close(self) -> None:

@@ -140,6 +140,13 @@ class Bucket:
         obstore.put(self.store, key, content, use_multipart=False, attributes=kind or None)
         return True
 
+    def replace(self, key: str, content: bytes) -> None:
+        """Put a file of our own, whole, also where there is one of this name."""
+        attributes = cast("Any", self.attributes) if self.folder is None else None
+        obstore.put(self.store, key, content, attributes=attributes or None, tags=self.tags or None)
+        if self.folder is not None:
+            _sync(self.folder, key)
+
     def _attributes(self, key: str) -> dict[str, str]:
         if self.folder is not None:  # a file system has no place for these
             return {}

@@ -20,6 +20,7 @@ _HERE: Final = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 """Tells this machine's unfinished files from those of other nodes with the same folder."""
 LEFT_S: Final = 3600.0
 """A part that nobody has written to for so long is left over."""
+READ_BYTES: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What file systems without hard links say (some mounts of Windows shares)."""
@@ -62,6 +63,41 @@ class Folder:
                 except FileNotFoundError:
                     found = ""
             yield compared(each.receipt, found)
+
+    def fetch(self, location: str) -> Iterator[bytes]:
+        """Read the file of a receipt's location, piece by piece. Raises as `send` does."""
+        with _faults(self._root), (self._root / location).open("rb") as file:
+            while piece := file.read(READ_BYTES):
+                yield piece
+
+    def replace(self, key: str, content: bytes) -> str:
+        """Put a file of the node's own, also where one is, and give its location.
+
+        It was read back whole when this returns. Raises Unreachable, Busy or Refused.
+        """
+        path = self._root / key
+        aside = path.with_name(f".{path.name}.{_HERE}-{os.getpid()}-{secrets.token_hex(4)}.part")
+        with _faults(self._root):
+            self._make(path.parent)
+            _tidy(path)
+            try:
+                with aside.open("xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if _digest(aside) != hashlib.sha256(content).hexdigest():
+                    raise Unreachable(f"{path.name} reads back with other bytes than were written")
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+            _sync(path.parent)
+        return key
+
+    def remove(self, locations: Sequence[str]) -> None:
+        """Remove files by their locations; what is not there is removed already."""
+        with _faults(self._root):
+            for location in locations:
+                (self._root / location).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Hold nothing open."""

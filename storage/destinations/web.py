@@ -13,7 +13,7 @@ import httpx
 
 from config import certificates
 from config.client_checks import is_loopback
-from config.destinations import BasicAuth, OAuth2, StowDestination
+from config.destinations import Auth, BasicAuth, BearerAuth, OAuth2, StowDestination
 from config.shapes import ClientTls, Secret
 from dicom.errors import Busy, Refused, Unreachable
 
@@ -51,6 +51,7 @@ class Web:
             follow_redirects=False,  # objects go where the config says, nowhere else
         )
         self._basic = _basic(settings.auth, read_secret)
+        self._bearer = _bearer(settings.auth, read_secret)
         self._token = _token(settings, read_secret)
 
     def ask(
@@ -108,8 +109,8 @@ class Web:
         ours = dict(headers)
         if body is not None:
             ours["Content-Length"] = str(size_bytes)
-        if self._token is not None:
-            ours["Authorization"] = f"Bearer {self._token.current()}"
+        if bearer := self._bearer if self._token is None else self._token.current():
+            ours["Authorization"] = f"Bearer {bearer}"
         request = self._client.build_request(
             method, self.url + path, headers=ours, content=None if body is None else body(),
             extensions=self._extensions,
@@ -177,10 +178,19 @@ def _fields(answer: httpx.Response) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _basic(auth: BasicAuth | OAuth2 | None, read_secret: ReadSecret) -> httpx.BasicAuth | None:
+def _basic(auth: Auth | None, read_secret: ReadSecret) -> httpx.BasicAuth | None:
     if not isinstance(auth, BasicAuth):
         return None
     return httpx.BasicAuth(auth.user, read_secret(auth.password))
+
+
+def _bearer(auth: Auth | None, read_secret: ReadSecret) -> str:
+    if not isinstance(auth, BearerAuth):
+        return ""
+    try:
+        return read_secret(auth.token).strip().decode("ascii")
+    except UnicodeDecodeError:
+        raise Refused("the token of `auth` is no text in ASCII") from None
 
 
 def _token(settings: StowDestination, read_secret: ReadSecret) -> _Token | None:

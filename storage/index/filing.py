@@ -13,6 +13,7 @@ import duckdb
 from pyarrow import lib as arrow
 
 from dicom.attributes import Level
+from storage.index.keys import MOST, near
 from storage.index.rows import Head, Row, instance_row, series_row, study_row, united
 from storage.index.schema import COLUMNS, arrow_schema
 
@@ -20,19 +21,19 @@ _SCHEMAS: Final = {table: arrow_schema(table) for table in COLUMNS}
 _GROW_SERIES: Final = """
     UPDATE series SET NumberOfSeriesRelatedInstances =
         series.NumberOfSeriesRelatedInstances + batch.instances
-    FROM batch WHERE series.StudyInstanceUID = batch.StudyInstanceUID
+    FROM batch WHERE {near} AND series.StudyInstanceUID = batch.StudyInstanceUID
         AND series.SeriesInstanceUID = batch.SeriesInstanceUID
     RETURNING series.StudyInstanceUID, series.SeriesInstanceUID"""
 _KNOWN_STUDIES: Final = """
     SELECT StudyInstanceUID, ModalitiesInStudy, SOPClassesInStudy,
         NumberOfStudyRelatedSeries, NumberOfStudyRelatedInstances
-    FROM study WHERE StudyInstanceUID IN (SELECT StudyInstanceUID FROM batch)"""
+    FROM study WHERE {near} AND StudyInstanceUID IN (SELECT StudyInstanceUID FROM batch)"""
 _GROW_STUDIES: Final = """
     UPDATE study SET ModalitiesInStudy = batch.ModalitiesInStudy,
         SOPClassesInStudy = batch.SOPClassesInStudy,
         NumberOfStudyRelatedSeries = batch.NumberOfStudyRelatedSeries,
         NumberOfStudyRelatedInstances = batch.NumberOfStudyRelatedInstances
-    FROM batch WHERE study.StudyInstanceUID = batch.StudyInstanceUID"""
+    FROM batch WHERE {near} AND study.StudyInstanceUID = batch.StudyInstanceUID"""
 
 
 @dataclass(slots=True)
@@ -52,11 +53,11 @@ def file(cursor: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
     Runs inside the caller's transaction. `heads` maps SOP Instance UIDs to objects, in the
     order of the log; the first object of a Series or Study gives its attributes.
     """
-    rows = [instance_row(head) for head in heads.values()]
-    added = _insert(cursor, "instance", rows, returning="SOPInstanceUID")
-    new = [head for uid, head in heads.items() if uid in added]
+    known = known_places(cursor, list(heads))
+    new = [head for uid, head in heads.items() if uid not in known]
     if not new:
         return
+    _insert(cursor, "instance", [instance_row(head) for head in new])
     gains: dict[str, _Gain] = {}
     for head in new:
         gain = gains.setdefault(head.study_instance_uid, _Gain(head))
@@ -67,6 +68,20 @@ def file(cursor: duckdb.DuckDBPyConnection, heads: Mapping[str, Head]) -> None:
         gain.series += 1
         gain.modalities.add(str(row["Modality"] or ""))
     _file_studies(cursor, gains)
+
+
+def known_places(
+    cursor: duckdb.DuckDBPyConnection, uids: Sequence[str]
+) -> dict[str, tuple[str, int]]:
+    """Say which objects have a row, and the place in the spool that it names."""
+    found: dict[str, tuple[str, int]] = {}
+    for start in range(0, len(uids), MOST):
+        words = near("instance", "SOPInstanceUID", uids[start : start + MOST])
+        rows = cursor.execute(
+            f"SELECT SOPInstanceUID, segment, segment_offset FROM instance WHERE {words}"  # noqa: S608  (our own names and numbers)
+        ).fetchall()
+        found.update((uid, (segment, offset)) for uid, segment, offset in rows)
+    return found
 
 
 def _file_series(cursor: duckdb.DuckDBPyConnection, new: Sequence[Head]) -> list[Row]:
@@ -80,7 +95,8 @@ def _file_series(cursor: duckdb.DuckDBPyConnection, new: Sequence[Head]) -> list
         "instances": [len(heads) for heads in members.values()],
     }
     with _batch(cursor, arrow.table(grown)):
-        known = set(cursor.execute(_GROW_SERIES).fetchall())
+        words = near("series", "SeriesInstanceUID", {series for _, series in members})
+        known = set(cursor.execute(_GROW_SERIES.format(near=words)).fetchall())
     rows: list[Row] = [
         {**series_row(heads[0]), "NumberOfSeriesRelatedInstances": len(heads)}
         for key, heads in members.items()
@@ -91,13 +107,15 @@ def _file_series(cursor: duckdb.DuckDBPyConnection, new: Sequence[Head]) -> list
 
 
 def _file_studies(cursor: duckdb.DuckDBPyConnection, gains: Mapping[str, _Gain]) -> None:
+    words = near("study", "StudyInstanceUID", gains)
     with _batch(cursor, arrow.table({"StudyInstanceUID": list(gains)})):
-        known = {row[0]: row[1:] for row in cursor.execute(_KNOWN_STUDIES).fetchall()}
+        rows = cursor.execute(_KNOWN_STUDIES.format(near=words)).fetchall()
+        known = {row[0]: row[1:] for row in rows}
     unknown = {uid: gain for uid, gain in gains.items() if uid not in known}
     if known:
         grown = [_grown(uid, gains[uid], values) for uid, values in known.items()]
         with _batch(cursor, arrow.Table.from_pylist(grown)):
-            cursor.execute(_GROW_STUDIES)
+            cursor.execute(_GROW_STUDIES.format(near=words))
     fresh = [{**study_row(gain.first), **_grown(uid, gain)} for uid, gain in unknown.items()]
     _insert(cursor, "study", fresh)
     _insert(cursor, "patient", [gain.first.row(Level.PATIENT) for gain in unknown.values()])
@@ -114,20 +132,16 @@ def _grown(uid: str, gain: _Gain, known: Sequence[Any] = ("", "", 0, 0)) -> Row:
     }
 
 
-def _insert(
-    cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row], returning: str = ""
-) -> set[str]:
-    """Insert rows whose key is not there yet; give one column of those that were new."""
+def _insert(cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+    """Insert rows; a Patient who is there already stays."""
     if not rows:
-        return set()
+        return
     columns = [column.name for column in COLUMNS[table]]
     arrays = {name: [row[name] for row in rows] for name in columns}
-    statement = f"INSERT INTO {table} SELECT * FROM batch ON CONFLICT DO NOTHING"  # noqa: S608  (our own names)
+    known = " ON CONFLICT DO NOTHING" if table == "patient" else ""
+    statement = f"INSERT INTO {table} BY NAME SELECT * FROM batch{known}"  # noqa: S608  (our own names)
     with _batch(cursor, arrow.table(arrays, schema=_SCHEMAS[table])):
-        if not returning:
-            cursor.execute(statement)
-            return set()
-        return {row[0] for row in cursor.execute(f"{statement} RETURNING {returning}").fetchall()}
+        cursor.execute(statement)
 
 
 @contextmanager

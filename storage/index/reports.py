@@ -74,10 +74,15 @@ def _words(timeout_s: float) -> Iterator[None]:
         raise OutOfResources(words) from fault
     except duckdb.OutOfMemoryException as fault:
         raise OutOfResources("the question needs more memory than the index may use") from fault
-    except _ABOUT_THE_TEXT as fault:
-        raise CannotUnderstand(str(fault)) from fault
     except (duckdb.FatalException, duckdb.InternalException, duckdb.IOException):
         raise
     except duckdb.Error as fault:
-        kind = str(fault).partition(":")[0]
-        raise CannotUnderstand(f"{kind}: a value does not fit this statement") from fault
+        raise CannotUnderstand(about_the_text(fault)) from fault
+
+
+def about_the_text(fault: duckdb.Error) -> str:
+    """Give the database's words where they speak of the question alone, else their kind."""
+    if isinstance(fault, _ABOUT_THE_TEXT):
+        return str(fault)
+    kind = str(fault).partition(":")[0]
+    return f"{kind}: a value does not fit this statement"

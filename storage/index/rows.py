@@ -13,6 +13,7 @@ from dicom import matching, moments
 from dicom.attributes import Attribute, Level
 from dicom.entity import Instance
 from dicom.head import Texts
+from storage.index.keys import hash_column, hashed
 from storage.index.schema import folded, stored
 
 Value = str | int | dt.date | dt.time | dt.datetime | None
@@ -60,7 +61,8 @@ def study_row(head: Head) -> Row:
         "NumberOfStudyRelatedSeries": 0,
         "NumberOfStudyRelatedInstances": 0,
     }
-    return {**head.row(Level.STUDY), **head.row(Level.PATIENT), **counts}
+    key: Row = {hash_column("StudyInstanceUID"): hashed(head.study_instance_uid)}
+    return {**head.row(Level.STUDY), **head.row(Level.PATIENT), **counts, **key}
 
 
 def series_row(head: Head) -> Row:
@@ -68,6 +70,8 @@ def series_row(head: Head) -> Row:
     return {
         "StudyInstanceUID": head.study_instance_uid,
         **head.row(Level.SERIES),
+        hash_column("StudyInstanceUID"): hashed(head.study_instance_uid),
+        hash_column("SeriesInstanceUID"): hashed(head.series_instance_uid),
         "NumberOfSeriesRelatedInstances": 0,
     }
 
@@ -81,6 +85,9 @@ def instance_row(head: Head) -> Row:
         "StudyInstanceUID": head.study_instance_uid,
         "SeriesInstanceUID": head.series_instance_uid,
         **head.row(Level.IMAGE),
+        hash_column("StudyInstanceUID"): hashed(head.study_instance_uid),
+        hash_column("SeriesInstanceUID"): hashed(head.series_instance_uid),
+        hash_column("SOPInstanceUID"): hashed(arrival.sop_instance_uid),
         "SOPInstanceUID": arrival.sop_instance_uid,
         "SOPClassUID": arrival.sop_class_uid,
         "received_at": received_at.replace(tzinfo=None),

@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from pyarrow import lib as arrow
 
-from dicom.attributes import DERIVED, Attribute, Level, of_level
+from dicom.attributes import DERIVED, Attribute, Level, of_level, sequences_of
+from storage.index import account_schema, head_schema
+from storage.index.keys import hash_column
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Another version in a file means: set it aside and rebuild it from the spool."""
 
 TABLES: Final[Mapping[Level, str]] = {
@@ -48,8 +50,9 @@ def folded(attribute: Attribute) -> str:
 
 
 def stored(level: Level) -> tuple[Attribute, ...]:
-    """List the attributes of one level that come from an object's own head."""
-    return tuple(one for one in of_level(level) if one.keyword not in DERIVED)
+    """List the attributes of one level that come from an object's own head, sequences last."""
+    plain = (one for one in of_level(level) if one.keyword not in DERIVED)
+    return (*plain, *sequences_of(level))
 
 
 def _columns(level: Level) -> list[Column]:
@@ -63,6 +66,10 @@ def _columns(level: Level) -> list[Column]:
 
 def _keyed(columns: list[Column], *names: str, suffix: str = "NOT NULL") -> list[Column]:
     return [Column(c.name, c.type, suffix) if c.name in names else c for c in columns]
+
+
+def _hash(keyword: str) -> Column:
+    return Column(hash_column(keyword), "BIGINT", "NOT NULL")
 
 
 _COUNT: Final = "NOT NULL DEFAULT 0"
@@ -85,7 +92,8 @@ _PROVENANCE: Final = (
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "patient": tuple(_PATIENT),
     "study": (
-        *_keyed(_columns(Level.STUDY), "StudyInstanceUID", suffix="PRIMARY KEY"),
+        *_keyed(_columns(Level.STUDY), "StudyInstanceUID"),
+        _hash("StudyInstanceUID"),
         *_PATIENT,
         Column("ModalitiesInStudy"),
         Column("SOPClassesInStudy"),
@@ -95,27 +103,38 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "series": (
         Column("StudyInstanceUID", suffix="NOT NULL"),
         *_keyed(_columns(Level.SERIES), "SeriesInstanceUID"),
+        _hash("StudyInstanceUID"),
+        _hash("SeriesInstanceUID"),
         Column("NumberOfSeriesRelatedInstances", "BIGINT", _COUNT),
     ),
     "instance": (
         Column("StudyInstanceUID", suffix="NOT NULL"),
         Column("SeriesInstanceUID", suffix="NOT NULL"),
-        *_keyed(_columns(Level.IMAGE), "SOPInstanceUID", suffix="PRIMARY KEY"),
+        *_keyed(_columns(Level.IMAGE), "SOPInstanceUID"),
+        _hash("StudyInstanceUID"),
+        _hash("SeriesInstanceUID"),
+        _hash("SOPInstanceUID"),
         *_PROVENANCE,
     ),
 }
 
-_CONSTRAINTS: Final = {
-    "patient": "PRIMARY KEY (PatientID, IssuerOfPatientID)",
-    "series": "PRIMARY KEY (StudyInstanceUID, SeriesInstanceUID)",
-}
+_CONSTRAINTS: Final = {"patient": "PRIMARY KEY (PatientID, IssuerOfPatientID)"}
+# That a UID has one row is seen to by whoever inserts: a constraint on text takes much memory.
 _INDEXES: Final = (
     ("study", "PatientID"),
     ("study", "AccessionNumber"),
-    ("series", "StudyInstanceUID"),
-    ("series", "SeriesInstanceUID"),
-    ("instance", "SeriesInstanceUID"),
+    ("study", hash_column("StudyInstanceUID")),
+    ("series", hash_column("StudyInstanceUID")),
+    ("series", hash_column("SeriesInstanceUID")),
+    ("instance", hash_column("StudyInstanceUID")),
+    ("instance", hash_column("SeriesInstanceUID")),
+    ("instance", hash_column("SOPInstanceUID")),
 )
+
+
+def indexed(table: str) -> set[str]:
+    """Name the columns of a table that have an index: to change one costs as much as its row."""
+    return {column for owner, column in _INDEXES if owner == table}
 
 
 def _table(name: str) -> str:
@@ -130,7 +149,7 @@ def _objects_view() -> str:
     picked: dict[str, str] = {}
     for table in ("instance", "series", "study"):
         for column in COLUMNS[table]:
-            if not column.name.endswith("_folded"):
+            if not column.name.endswith(("_folded", "_hash")):
                 picked.setdefault(column.name, f"{table}.{column.name}")
     return (
         f"CREATE VIEW objects AS SELECT {', '.join(picked.values())} FROM instance"  # noqa: S608  (our own names)
@@ -148,6 +167,10 @@ def statements() -> list[str]:
         *(_table(name) for name in COLUMNS),
         *(f"CREATE INDEX {table}_{column} ON {table} ({column})" for table, column in _INDEXES),
         _objects_view(),
+        *head_schema.statements(),
+        "CREATE TABLE renewing (began_at TIMESTAMP NOT NULL, records BIGINT NOT NULL)",
+        "CREATE TABLE renewed (segment VARCHAR PRIMARY KEY, position BIGINT NOT NULL)",
+        *account_schema.statements(),
     ]
 
 

@@ -8,16 +8,16 @@ import duckdb
 
 from dicom.entity import Arrival, Instance, Location, Origin
 from dicom.selection import Selection, Stored
+from storage.index.narrowing import narrowed
 
 _COLUMNS: Final = (
-    "i.StudyInstanceUID", "i.SeriesInstanceUID", "i.SOPClassUID", "i.SOPInstanceUID",
-    "i.transfer_syntax_uid", "i.calling_ae", "i.called_ae", "i.association", "i.address",
-    "i.received_at", "i.origin", "i.rule", "i.segment", "i.segment_offset", "i.length_bytes",
-    "i.digest",
+    "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID",
+    "transfer_syntax_uid", "calling_ae", "called_ae", "association", "address",
+    "received_at", "origin", "rule", "segment", "segment_offset", "length_bytes", "digest",
 )  # fmt: skip
 _ORDER: Final = (
-    "i.StudyInstanceUID, series.SeriesNumber, i.SeriesInstanceUID, i.InstanceNumber,"
-    " i.SOPInstanceUID"
+    "instance.StudyInstanceUID, series.SeriesNumber, instance.SeriesInstanceUID,"
+    " instance.InstanceNumber, instance.SOPInstanceUID"
 )
 
 
@@ -25,21 +25,32 @@ def selected(cursor: duckdb.DuckDBPyConnection, which: Selection) -> list[Stored
     """List the Instances of a selection, in the order in which people look at them."""
     wanted = dict(_wanted(which))
     assert wanted  # a retrieval names something
-    numbered = enumerate(wanted, 1)
-    where = " AND ".join(f"{column} IN (SELECT unnest(${number}))" for number, column in numbered)
-    source = "instance AS i JOIN series USING (StudyInstanceUID, SeriesInstanceUID)"
+    parameters: list[object] = []
+
+    def bind(value: object) -> str:
+        parameters.append(value)
+        return f"${len(parameters)}"
+
+    where = " AND ".join(
+        f"{column} IN (SELECT unnest({bind(uids)}))" for column, uids in wanted.items()
+    )
+    values = {column.partition(".")[2]: uids for column, uids in wanted.items()}
+    instance, series = (narrowed(table, values, bind) for table in ("instance", "series"))
+    source = f"{instance} JOIN {series} USING (StudyInstanceUID, SeriesInstanceUID)"
     if which.patient_ids:
-        source += " JOIN study ON study.StudyInstanceUID = i.StudyInstanceUID"
-    words = f"SELECT {', '.join(_COLUMNS)} FROM {source} WHERE {where} ORDER BY {_ORDER}"  # noqa: S608  (our own names)
-    return [_stored(row) for row in cursor.execute(words, list(wanted.values())).fetchall()]
+        study = narrowed("study", values, bind)
+        source += f" JOIN {study} ON study.StudyInstanceUID = instance.StudyInstanceUID"
+    columns = ", ".join(f"instance.{name}" for name in _COLUMNS)
+    words = f"SELECT {columns} FROM {source} WHERE {where} ORDER BY {_ORDER}"  # noqa: S608  (our own names)
+    return [_stored(row) for row in cursor.execute(words, parameters).fetchall()]
 
 
 def _wanted(which: Selection) -> Iterator[tuple[str, list[str]]]:
     columns = {
         "study.PatientID": which.patient_ids,
-        "i.StudyInstanceUID": which.study_instance_uids,
-        "i.SeriesInstanceUID": which.series_instance_uids,
-        "i.SOPInstanceUID": which.sop_instance_uids,
+        "instance.StudyInstanceUID": which.study_instance_uids,
+        "instance.SeriesInstanceUID": which.series_instance_uids,
+        "instance.SOPInstanceUID": which.sop_instance_uids,
     }
     return ((column, list(values)) for column, values in columns.items() if values)
 

@@ -9,6 +9,7 @@ from dicom.errors import Fault
 
 if TYPE_CHECKING:  # the ledger is looked into by many who read no object
     from dicom.head import Texts
+    from storage.index.heads import HeadRow
     from storage.spool.record import Record
 
 NOWHERE = SeriesKey("", "")
@@ -35,5 +36,8 @@ class Readings(Protocol):
     def collect(self) -> list[Arrived]:
         """Give the oldest batch that was submitted, in its order."""
 
+    def heads(self, records: "Sequence[Record]") -> "list[HeadRow | None]":
+        """Make heads for the index, while nothing else is submitted; see `Heading`."""
+
     def forget(self) -> None:
-        """Drop what was submitted and not collected."""
+        """Drop what was submitted and not collected, and what later heads would refer to."""

@@ -8,7 +8,9 @@ from dicom.entity import Instance, SeriesKey
 from dicom.errors import CannotUnderstand, DoesNotMatch, Fault
 from dicom.meta import own_dataset_offset
 from dicom.uid import is_storable
+from storage.index.heads import HeadRow
 from storage.ledger.arrived import UNREAD, Arrived
+from storage.ledger.heading import Heading
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 
@@ -19,6 +21,7 @@ class ReadingHere:
     def __init__(self, reader: SpoolReader) -> None:
         self._reader = reader
         self._pending: deque[Sequence[Record]] = deque()
+        self._heading = Heading(reader)
 
     def submit(self, records: Sequence[Record]) -> None:
         """Keep a batch until it is collected."""
@@ -28,9 +31,14 @@ class ReadingHere:
         """Read the oldest batch."""
         return [read(self._reader, record) for record in self._pending.popleft()]
 
+    def heads(self, records: Sequence[Record]) -> list[HeadRow | None]:
+        """Make heads for the index."""
+        return [self._heading.head(record) for record in records]
+
     def forget(self) -> None:
-        """Drop what was submitted and not collected."""
+        """Drop what was submitted and not collected, and what later heads would refer to."""
         self._pending.clear()
+        self._heading = Heading(self._reader)
 
 
 def read(reader: SpoolReader, record: Record) -> Arrived:

@@ -14,6 +14,8 @@ from storage.ledger.schema import instances, jobs
 from storage.ledger.staging_schema import staged
 
 _WITHOUT_BYTES: Final = frozenset({Kind.COMMIT, Kind.REPORT, Kind.MANIFEST})
+_HERE: Final = frozenset({Kind.INTAKE, Kind.EXPORT, Kind.FHIR})
+"""Jobs of the node that writes them: about its spool, or answered by its index."""
 OFFERED: Final = frozenset({Kind.FORWARD, Kind.REIDENTIFY})
 """Jobs that any worker can do with staged bytes. What a model makes goes back into the spool of the
 node that asked, so that node's workers ask it."""
@@ -29,7 +31,7 @@ def holders(db: Connection, job: NewJob, here: str) -> list[str]:
         return [""]
     if job.kind in OFFERED and is_staged(db, job.series):
         return [""]
-    if job.kind is Kind.INTAKE:
+    if job.kind in _HERE:
         return [here]
     nodes = sorted(db.scalars(select(instances.c.node).where(_of(job.series)).distinct()))
     if job.kind in {*OFFERED, Kind.STAGE}:

@@ -109,6 +109,7 @@ def _take(db: Connection, head: _Head, owner: str, now: float, lease_s: float) -
             attempts=jobs.c.attempts + 1,
             fence=jobs.c.fence + 1,
             updated_at=now,
+            begun_at=func.coalesce(jobs.c.begun_at, now),
         )
     )
     return job_of(db.execute(select(jobs).where(jobs.c.id == head.id)).one())

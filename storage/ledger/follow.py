@@ -8,21 +8,21 @@ much as hundreds of rows, so what is new is gathered until there is enough or th
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 
 import structlog
 
 from dicom.errors import Fault
 from storage.index.database import Entry, Index
-from storage.ledger.arrived import Arrived, Readings
+from storage.ledger.arrived import Readings
+from storage.ledger.indexing import Indexing, ends, entries_of
 from storage.ledger.intake import Conflict, Intake, Tally
 from storage.spool.reader import SpoolReader
 from storage.spool.record import Record
 from storage.spool.spool import Spool
 
 BATCH = 1000
-BATCH_BYTES = 256 << 20
-"""A batch of large objects ends earlier: its facts wait until the last of it is read."""
+HEAD_BATCH = 200
+"""Heads are made in so many at once: whoever stores something waits for a batch of them."""
 MOST_LAG = 10_000
 """Counting goes no further: so many unfiled records are alarming enough, and every look at the
 metrics counts anew."""
@@ -47,6 +47,7 @@ class Follower:
         self._reader = reader
         self._intake = intake
         self._index = index
+        self._indexing = Indexing(spool, index, readings)
         self._readings = readings
         self._ahead: list[Record] = []
         """The batch that is being read."""
@@ -67,16 +68,27 @@ class Follower:
         With an empty index this is the rebuild from the spool. Raises StorageFault.
         """
         assert not self._ahead  # `step` came to the log's end before
-        batch = self._take(self._index.position())
-        if batch:
-            self._readings.submit(batch)
-            entries = _entries(self._readings.collect())
-            self._index.add(entries, _reached(batch))
-            if len(entries) < len(batch):
-                log.warning("objects not indexed", records=len(batch) - len(entries))
-        else:
-            self._behind = False
-        return len(batch)
+        count = self._indexing.catch_up(BATCH)
+        self._behind = count > 0
+        return count
+
+    def fill_heads(self) -> int:
+        """Give the next objects in the index their heads; returns the records looked at.
+
+        0 when every row that has one to have has it. Raises StorageFault; the same batch is then
+        tried again.
+        """
+        assert not self._ahead
+        return self._indexing.fill_heads(HEAD_BATCH)
+
+    def renew_index(self) -> int | None:
+        """Read the next records once more for a renewal of the index; see `Index.renew`.
+
+        Returns how many, 0 when that was the end of it, None when no renewal goes on. Raises
+        StorageFault.
+        """
+        assert not self._ahead
+        return self._indexing.renew(BATCH)
 
     def step(self) -> Tally | None:
         """Absorb one batch of new records; None when there is nothing new.
@@ -98,14 +110,14 @@ class Follower:
 
     def _absorb(self, batch: Sequence[Record]) -> Tally:
         arrived = self._readings.collect()
-        reached = _reached(batch)
+        reached = ends(batch)
         position = self._reached()
         self._ahead = self._begin({**position, **reached})
         tally = self._intake.absorb(arrived, reached, self._clock())
         position.update(reached)
         self._spool.followed(reached)
         if not self._behind:
-            self._unindexed += _entries(tally.new)
+            self._unindexed += entries_of(tally.new)
             self._unindexed_to.update(reached)
             if len(self._unindexed) >= BATCH:
                 self._add()
@@ -114,7 +126,7 @@ class Follower:
         return tally
 
     def _begin(self, after: Mapping[str, int]) -> list[Record]:
-        batch = self._take(after)
+        batch = self._indexing.take(after, BATCH)
         if batch:
             self._readings.submit(batch)
         return batch
@@ -126,7 +138,7 @@ class Follower:
         entries, self._unindexed = self._unindexed, []
         reached, self._unindexed_to = self._unindexed_to, {}
         try:
-            self._index.add(entries, reached)
+            self._indexing.add(entries, reached)
         except Fault as fault:
             self._behind = True  # from its own position it is caught up later
             log.error("index behind", fault=fault.code, words=str(fault))
@@ -156,22 +168,4 @@ class Follower:
             raise arrived.fault
         self._intake.refile(arrived, instance.digest)
         # Its record lies behind the index's position: nothing but another try brings it in.
-        self._index.add(_entries([arrived]), {})
-
-    def _take(self, after: Mapping[str, int]) -> list[Record]:
-        batch: list[Record] = []
-        size_bytes = 0
-        for record in islice(self._spool.records(after), BATCH):
-            batch.append(record)
-            size_bytes += record.location.length
-            if size_bytes > BATCH_BYTES:
-                break
-        return batch
-
-
-def _entries(read: Sequence[Arrived]) -> list[Entry]:
-    return [(one.instance, one.texts) for one in read if one.fault is None]
-
-
-def _reached(batch: Sequence[Record]) -> dict[str, int]:
-    return {record.location.segment: record.end for record in batch}
+        self._index.add(entries_of([arrived]), {})

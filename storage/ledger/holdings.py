@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from dicom.attributes import Level
 from dicom.entity import SeriesKey
 from dicom.errors import StorageFault
 from routing.job import Kind, State
@@ -36,6 +37,11 @@ from storage.ledger.settling_schema import studies
 
 _PAGE: Final = 500
 _OWED: Final = (State.WAITING, State.RUNNING, State.HELD)
+_UIDS: Final = {
+    Level.STUDY: instances.c.study_instance_uid,
+    Level.SERIES: instances.c.series_instance_uid,
+    Level.IMAGE: instances.c.sop_instance_uid,
+}
 _RANK: Final = func.coalesce(series.c.asked_at, series.c.last_at)
 _SAME_SERIES: Final = and_(
     instances.c.study_instance_uid == series.c.study_instance_uid,
@@ -198,6 +204,17 @@ class Holdings:
             "released_bytes": int(size_bytes),
             "pinned_series": pinned or 0,
         }
+
+    def released(self, level: Level, uids: Collection[str]) -> frozenset[str]:
+        """Name those Studies, Series or Instances of which bytes have left this spool."""
+        column = _UIDS[level]
+        query = select(column).where(
+            column.in_(uids),
+            instances.c.node == self._database.node,
+            instances.c.released_at.is_not(None),
+        )
+        with self._database.read() as db:
+            return frozenset(db.scalars(query.distinct()))
 
     def _here(self) -> ColumnElement[bool]:
         """Choose the Instances whose bytes are in the spool at hand."""

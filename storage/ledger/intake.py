@@ -89,7 +89,7 @@ class Intake:
                     continue
                 conflict = any(map(is_read, digests))  # what nobody can read stands in no way
                 digests.add(digest)
-                rows.append(_row(one, conflict=conflict))
+                rows.append(_row(one, conflict=conflict) | {"filed_at": now})
                 _account(db, one, tally, now, conflict=conflict)
             if rows:
                 db.execute(instances.insert(), rows)

@@ -9,9 +9,12 @@ from sqlalchemy import func, select
 from dicom.errors import StorageFault
 from routing.job import State
 from storage.evidence.evidence import Evidence
+from storage.ledger.account import Account
+from storage.ledger.associations import Associations
 from storage.ledger.breakers import Breakers
 from storage.ledger.commitments import Commitments
 from storage.ledger.committed import Committed
+from storage.ledger.copies import Copies
 from storage.ledger.database import FILE_NAME, Database, Server
 from storage.ledger.events import Outbox
 from storage.ledger.expectations import Expectations
@@ -19,6 +22,8 @@ from storage.ledger.held import Held
 from storage.ledger.holdings import Holdings
 from storage.ledger.intake import Intake
 from storage.ledger.jobs import Jobs
+from storage.ledger.lake_rows import LakeRows
+from storage.ledger.lakes import Lakes
 from storage.ledger.paid import Payments
 from storage.ledger.pauses import Pauses
 from storage.ledger.pins import Pins
@@ -32,6 +37,7 @@ from storage.ledger.staging import Staging
 from storage.ledger.steps import Steps
 from storage.ledger.studies import Studies
 from storage.ledger.taken import Taken
+from storage.ledger.worklist import Worklist
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,12 @@ class Ledger:
     breakers: Breakers
     held: Held
     staging: Staging
+    copies: Copies
+    associations: Associations
+    account: Account
+    lakes: Lakes
+    lake_rows: LakeRows
+    worklist: Worklist
 
     @classmethod
     def open(
@@ -95,6 +107,12 @@ class Ledger:
             Breakers(database),
             Held(database),
             Staging(database),
+            Copies(database),
+            Associations(database),
+            Account(database),
+            Lakes(database),
+            LakeRows(database),
+            Worklist(database),
         )
 
     @classmethod
@@ -143,5 +161,6 @@ class Ledger:
             },
             "receipts": {"instances": delivered},
             "commitments": self.commitments.counts(),
+            "lakes": self.lakes.summary(),
             "events": {"last_id": self.outbox.last_id(), "unpublished": unpublished},
         }

@@ -74,6 +74,8 @@ instances = Table(
     Column("instance_number", Integer),
     # When retention let its bytes go; they are no longer in the spool then, this row stays.
     Column("released_at", Float),
+    # When this row was written; empty for those of older releases.
+    Column("filed_at", Float),
     UniqueConstraint("sop_instance_uid", "digest"),
     Index("instance_by_series", "study_instance_uid", "series_instance_uid"),
     Index("instance_by_segment", "segment"),
@@ -152,6 +154,8 @@ jobs = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     # Since when it fails by itself; empty while it does not.
     Column("failing_since", Float),
+    # When a worker first began it.
+    Column("begun_at", Float),
     # How many workers died over it.
     Column("losses", Integer, nullable=False, server_default="0"),
     Index("job_due", "state", "kind", "node", "target", "priority", "not_before", "id"),

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from dicom.mpps import Change, PerformedSeries, Status, Step, changed
 from dicom.normalized import DuplicateInstance, NoSuchInstance, ResourceLimitation
-from storage.ledger import events
+from storage.ledger import events, worklist_steps
 from storage.ledger.database import Database
 from storage.ledger.steps_schema import steps
 
@@ -42,6 +42,7 @@ class Steps:
                     **_values(step, now),
                 )
             )
+            worklist_steps.begun(db, sop_instance_uid, step, now)
 
     def change(self, sop_instance_uid: str, by: Change, now: float) -> Step:
         """Change a step, and give it as it is now.
@@ -55,6 +56,9 @@ class Steps:
             after = changed(_step(row), by)
             this = steps.c.sop_instance_uid == sop_instance_uid
             db.execute(update(steps).where(this).values(**_values(after, now)))
+            worklist_steps.changed(
+                db, sop_instance_uid, after, now, is_wrong_entry=by.is_wrong_entry
+            )
             if after.status is not Status.IN_PROGRESS:
                 events.record(db, [_over(sop_instance_uid, row.peer, after)], now)
             return after

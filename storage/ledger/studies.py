@@ -88,6 +88,15 @@ class Studies:
         with self._database.read() as db:
             return _traits(completeness.series_of(db, study_instance_uid))
 
+    def revision(self, study_instance_uid: str) -> int:
+        """Give how often a Study has settled."""
+        query = select(studies.c.revision).where(
+            studies.c.study_instance_uid == study_instance_uid,
+            studies.c.node == self._database.node,
+        )
+        with self._database.read() as db:
+            return db.scalar(query) or 0
+
     def is_settled(self, study_instance_uid: str) -> bool:
         """Whether a Study has settled, and has had no news since."""
         query = select(studies).where(

@@ -36,6 +36,7 @@ SEALED: Final = 1
 _PREFIX: Final = struct.Struct("<4sBBHIQ16s")  # magic, version, flags, 0, facts, body, XXH3
 _CHECKSUM: Final = struct.Struct("<I")
 PREFIX_BYTES: Final = _PREFIX.size + _CHECKSUM.size
+_ANYWHERE: Final = 1 << 63
 _LIKELY_BYTES: Final = 1024
 """Prefix and facts are seldom longer, so that one read gets both."""
 
@@ -158,6 +159,21 @@ def read_record(fd: int, segment: str, start: int, limit: int) -> Record | None:
     except (KeyError, TypeError, ValueError) as fault:  # the checksum is right, so they are meant
         raise _newer(segment, start) from fault
     return Record(arrival, Location(segment, offset, length), checksum, end, key_id)
+
+
+def record_before(fd: int, place: Location) -> Record | None:
+    """Find the record of an object by its place, reading back from there; None where none is."""
+    back = min(place.offset, PREFIX_BYTES + FACTS_LIMIT + HEADER_BYTES)
+    near = min(back, _LIKELY_BYTES)
+    for length in dict.fromkeys((near, back)):
+        head = os.pread(fd, length, place.offset - length)
+        at = len(head)
+        while (at := head.rfind(MAGIC, 0, at)) >= 0:
+            start = place.offset - length + at
+            found = None if start % ALIGNMENT else read_record(fd, place.segment, start, _ANYWHERE)
+            if found is not None and found.location.offset == place.offset:
+                return found
+    return None
 
 
 def _newer(segment: str, start: int) -> StorageFault:

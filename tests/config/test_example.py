@@ -9,7 +9,21 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from config import api, commitment, destinations, model, profiles, rule, shapes, sharing, sources
+from config import (
+    api,
+    commitment,
+    destinations,
+    fhir,
+    lake,
+    model,
+    profiles,
+    rule,
+    shapes,
+    sharing,
+    sources,
+    sql,
+    worklist,
+)
 from config.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +40,10 @@ SECTIONS = {
     "[ledger]": sharing.Ledger, "[staging]": sharing.Staging,
     "[tokens.NAME]": api.Token,
     "Any destination, and any model": shapes.Target,
+    "[worklist]": worklist.Worklist, "[worklist.hl7]": worklist.Hl7,
     "[models.NAME]": model.Model, "[[rules]]": rule.Rule, "[mqtt]": model.Mqtt,
+    "[sql]": sql.Sql,
+    "[lakes.NAME]": lake.Lake, "[fhir]": fhir.Fhir,
 }  # fmt: skip
 TARGET = shapes.Target.model_fields
 KINDS = get_args(get_args(destinations.Destination)[0])
@@ -48,6 +65,9 @@ def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
         "vault",
         "ledger",
         "staging",
+        "sql",
+        "fhir",
+        "worklist",
     ):
         yield SECTIONS[f"[{name}]"], whole[name]
     for name, kind in (
@@ -55,6 +75,7 @@ def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
         ("profiles", profiles.Profile),
         ("models", model.Model),
         ("tokens", api.Token),
+        ("lakes", lake.Lake),
     ):
         yield kind, next(iter(whole[name].values()))
     for kind in KINDS:
@@ -63,6 +84,7 @@ def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     for kind, name in ((sources.FolderSource, "box"), (sources.BucketSource, "inbox")):
         yield kind, whole["sources"][name]
     yield profiles.ProfileException, whole["profiles"]["research"]["exceptions"][0]
+    yield worklist.Hl7, whole["worklist"]["hl7"]
     yield rule.Rule, {**whole["rules"][1], **whole["rules"][0]}
 
 
@@ -83,7 +105,7 @@ def test_the_whole_example_loads(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     for name in ("research.key", "mqtt.password", "ca.pem", "spool.key", "spool-2025.key",
                  "linked.key", "vault.key", "web.password", "words.txt", "devices.toml",
-                 "postgres.password"):  # fmt: skip
+                 "postgres.password", "fhir.token"):  # fmt: skip
         (tmp_path / name).write_text(name)
         (tmp_path / name).chmod(0o600)
     (tmp_path / "node.toml").write_text(WHOLE)

@@ -128,3 +128,32 @@ def test_real_files_of_many_languages_are_read(file: str, expected: str) -> None
     dataset = dcmread(get_charset_files(file)[0])
     declared = charset.encodings(charset.terms_of(dataset))
     assert charset.read(dataset, NAME, "PN", declared).rstrip("=") == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "name", "written"),
+    [
+        (["ISO_IR 100"], "Buc^Jérôme", b"Buc^J\xe9r\xf4me"),
+        (["ISO_IR 203"], "Œuf^Žoë", b"\xbcuf^\xb4o\xeb"),
+        (["GB18030"], "王^小东", b"\xcd\xf5^\xd0\xa1\xb6\xab"),
+        (["GBK"], "张", b"\xd5\xc5"),
+        (["ISO_IR 166"], "ชื่อ", b"\xaa\xd7\xe8\xcd"),
+        (
+            ["", "ISO 2022 IR 87"],
+            "Yamada^Tarou=山田^太郎",
+            b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B",
+        ),
+        (
+            ["", "ISO 2022 IR 149"],
+            "Hong^Gildong=洪^吉洞",
+            b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
+        ),
+        (["ISO_IR 100"], "王", b"?"),
+    ],
+)
+def test_text_is_written_as_the_standard_shows(terms: list[str], name: str, written: bytes) -> None:
+    """The bytes are those of PS3.5 Annexes H to J: each part between delimiters by itself."""
+    declared = charset.encodings(terms)
+    assert charset.encode(name, declared) == written
+    if b"?" not in written:
+        assert charset.decode(written, declared) == name

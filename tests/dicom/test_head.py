@@ -19,7 +19,7 @@ from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.filewriter import dcmwrite
 
 from dicom import head, walk
-from dicom.attributes import CATALOGUE, DERIVED
+from dicom.attributes import CATALOGUE, DERIVED, SEQUENCES
 from dicom.encoding import DEFLATED
 from dicom.entity import Arrival
 from dicom.errors import CannotUnderstand
@@ -116,7 +116,7 @@ def test_real_objects_read_as_pydicom_reads_them(path: Path):
     assert path.name not in TRUNCATED
     assert found == head.of_dataset(dcmread(path))
     # pydicom drops an empty last group of a name.
-    assert {keyword: text.rstrip("=") for keyword, text in found.items()} == decoded(dcmread(path))
+    assert {key: text.rstrip("=") for key, text in plain(found).items()} == decoded(dcmread(path))
 
 
 def part10(dataset: bytes, transfer_syntax_uid: str) -> io.BytesIO:
@@ -151,9 +151,14 @@ def test_damage_is_a_fault_or_a_reading(syntax: str, data: st.DataObject):
         with pytest.raises(CannotUnderstand, match=re.escape(str(fault))):
             head.read_file(part10(whole, syntax), syntax)
         return
-    assert found == as_pydicom(whole, syntax)
+    assert plain(found) == plain(as_pydicom(whole, syntax))
     assert found == head.read_file(part10(whole, syntax), syntax)
-    assert set(found) <= set(CATALOGUE)
+    assert set(found) <= {*CATALOGUE, *SEQUENCES}
+
+
+def plain(texts: head.Texts) -> head.Texts:
+    """Leave damaged sequences out: pydicom guesses at them."""
+    return {keyword: text for keyword, text in texts.items() if keyword in CATALOGUE}
 
 
 def simple(**values: object) -> Dataset:

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom import mpps
 from dicom.errors import ServiceFault
-from dicom.mpps import FOLLOWERS, Change, PerformedSeries, Status, Step
+from dicom.mpps import FOLLOWERS, Change, PerformedSeries, Scheduled, Status, Step
 from dicom.normalized import (
     InvalidAttributeValue,
     MissingAttribute,
@@ -36,7 +36,7 @@ def encoded(dataset: Dataset) -> bytes:
 def test_a_step_begins_and_ends() -> None:
     """The Study is read when it begins; Series, Instances and the end when it is completed."""
     step = mpps.created(encoded(beginning("1.2.3")), SYNTAX)
-    assert step == Step(Status.IN_PROGRESS, ("1.2.3",))
+    assert step == Step(Status.IN_PROGRESS, ("1.2.3",), scheduled=(Scheduled("1.2.3", ""),))
     made = {"1.2.3.1": ["1.2.3.1.1", "1.2.3.1.2"], "1.2.3.2": []}
     by = mpps.change(encoded(ending("COMPLETED", made)), SYNTAX)
     assert by == Change(Status.COMPLETED, SERIES, has_ended=True)

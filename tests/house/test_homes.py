@@ -10,7 +10,7 @@ import pytest
 
 ANYWHERE = ["*"]
 HOMES = {
-    "PIL": ["deid/pixels/jpeg.py", "node/sources/picture.py"],
+    "PIL": ["deid/pixels/jpeg.py", "node/sources/picture.py", "node/web/dicomweb/picture.py"],
     "aiomqtt": ["node/notify.py"],
     "anyio": ["node/web/*"],
     "cel_expr_python": ["config/expressions.py"],
@@ -25,9 +25,18 @@ HOMES = {
     "duckdb": ["storage/index/*"],
     "gdcm": ["deid/pixels/gdcm_encoder.py"],
     "grpc": ["ai/triton.py"],
+    "h11": ["node/web/server.py"],
     "highdicom": ["ai/report/*"],
     "httpx": ["node/control_client.py", "storage/destinations/web.py"],
-    "numpy": ["ai/*", "deid/overlays.py", "deid/pixels/*", "deid/scan/pixels.py"],
+    "numpy": [
+        "ai/*",
+        "deid/overlays.py",
+        "deid/pixels/*",
+        "deid/scan/pixels.py",
+        "node/web/dicomweb/picture.py",
+        "node/web/dicomweb/pixels.py",
+        "node/web/dicomweb/rendering.py",
+    ],
     "obstore": [
         "storage/destinations/bucket*.py",
         "storage/destinations/object_store.py",
@@ -40,7 +49,7 @@ HOMES = {
     ],
     "prometheus_client": ["node/metrics.py"],
     "paho": ["node/notify.py"],
-    "pyarrow": ["storage/index/*", "storage/lake.py"],
+    "pyarrow": ["storage/index/*", "storage/lake/*"],
     "pydantic": ["config/*", "node/sources/sidecar.py", "node/web/*"],
     "pydantic_core": ["config/*"],
     "pydicom": ANYWHERE,
@@ -58,6 +67,7 @@ HOMES = {
         "node/listener.py",
         "node/negotiation.py",
         "node/reception.py",
+        "node/requester.py",
         "node/services/*",
     ],
     "rapidocr_onnxruntime": ["deid/pixels/ocr.py", "deid/scan/pixels.py"],
@@ -75,6 +85,7 @@ pyproject.toml, and a row with the reason in docs/decisions/0005."""
 BROUGHT_ALONG = {
     "anyio": "starlette",
     "grpc": "tritonclient",
+    "h11": "uvicorn",
     "paho": "aiomqtt",
     "pydantic_core": "pydantic",
 }

@@ -1,5 +1,6 @@
 """The door on a free port with a real receiver behind it, and peers that call it."""
 
+import contextlib
 import io
 import socket
 import ssl
@@ -37,7 +38,7 @@ from node.services.find import FindService
 from node.services.store import StoreService
 from node.settler import Settler
 from node.traits import Traits
-from node.transport import Secure
+from node.transport_tls import Secure
 from node.watermarks import Marks, Watermarks
 from routing.rules import Rule
 from routing.settle import Timing
@@ -138,8 +139,14 @@ class Diary:
 class NothingThere:
     """An index without an answer."""
 
-    def find(self, query: Any, limit: int) -> Iterator[dict[str, str]]:
-        return iter(())
+    @contextlib.contextmanager
+    def finding(self, query: Any, limit: int) -> Iterator["NothingThere"]:
+        yield self
+
+    def page(self, size: int) -> list[tuple[str, ...]]:
+        return []
+
+    def interrupt(self) -> None: ...
 
 
 class Door:

@@ -1,5 +1,6 @@
 """The API over real HTTP: denied by default, told with its permission, on record, described."""
 
+import io
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,19 +21,33 @@ from config.api import Token
 from config.load import load
 from config.model import Http
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, SpoolFull, Unreachable
+from dicom.worklist import Entry
 from examples.peers.certificates import Identity, Pki
 from examples.peers.process import wait_until
 from node.links import Link
-from node.web import api, tokens
-from node.web.api import ENDPOINTS, MOST_BYTES, api_routes
+from node.web import asked, tokens
+from node.web.api import ENDPOINTS, api_routes
+from node.web.asked import MOST_BYTES
 from node.web.endpoint import PREFIX, Abilities
 from node.web.https import credentials_of
 from node.web.openapi import description
 from node.web.server import Server
+from node.web.sql_door import SqlDoor
+from storage.index.questions import Answer
+from storage.ledger.worklist import Put
 
 SECRET = "pnb_" + "s" * 43
-ALL = ("status", "links", "identified-links", "sources", "events")
+ALL = ("status", "links", "identified-links", "sources", "events", "worklist", "sql")
+STEP = {"Modality": "CT", "ScheduledProcedureStepID": "1",
+        "ScheduledProcedureStepStartDate": "20261121"}  # fmt: skip
+ITEM = {"PatientName": "KANARIENVOGEL", "PatientID": "1", "AccessionNumber": "A1",
+        "ScheduledProcedureStepSequence": [STEP]}  # fmt: skip
+ENTRY = Entry("1", "rest", ITEM)
 Client = Callable[..., httpx.Client]
+
+
+def answer_of(body: bytes) -> Answer:
+    return Answer(io.BytesIO(body), len(body), (), 0, truncated=False, seconds=0.0)
 
 
 class Parts:
@@ -50,6 +66,21 @@ class Parts:
             lambda name, body: self.do(1, name, body),
             lambda after, limit: self.do([], after, limit),
             lambda name, used: self.audited.append((name, dict(used))),
+            SimpleNamespace(
+                page=lambda *asked: self.do([ENTRY], *asked),
+                get=lambda entry_id: self.do(ENTRY, entry_id),
+                put=lambda drafts: self.do([Put("1", is_new=True, is_changed=True)], drafts),
+                remove=lambda entry_id: self.do(True, entry_id),
+            ),
+            SqlDoor(
+                SimpleNamespace(
+                    ask=lambda *asked: self.do(
+                        answer_of(b'{"columns": [], "types": [], "rows": [], "truncated": false}'),
+                        *asked,
+                    ),
+                    offers=lambda role: self.do({"tables": {}, "reports": []}, role),
+                )
+            ),
         )
 
     def do(self, result: Any, *asked: Any) -> Any:
@@ -101,9 +132,13 @@ def client(parts: Parts, served: tuple[str, list[Starlette]]) -> Iterator[Client
 
 
 def ask(client: httpx.Client, endpoint: Any) -> httpx.Response:
-    path = PREFIX + endpoint.path.replace("{name}", "inbox")
-    body = {"study": "2.25.1"} if endpoint.body else {}
-    return client.request(endpoint.method, path, json=body if endpoint.method == "POST" else None)
+    path = PREFIX + endpoint.path.replace("{name}", "inbox").replace("{id}", "1")
+    if endpoint.path == "/sql":
+        path, body = PREFIX + endpoint.path, {"sql": "SELECT 1"}
+    else:
+        body = ITEM if "worklist" in path else {"study": "2.25.1"} if endpoint.body else {}
+    says = endpoint.method in {"POST", "PUT"}
+    return client.request(endpoint.method, path, json=body if says else None)
 
 
 EACH = [pytest.param(each, id=f"{each.method} {each.path}") for each in ENDPOINTS]
@@ -217,7 +252,7 @@ def test_a_body_that_is_too_long_is_not_read(client, parts):
 
 def test_a_body_that_comes_too_slowly_is_not_waited_for(client, parts, monkeypatch):
     """A body that is not there in time is answered 408."""
-    monkeypatch.setattr(api, "BODY_S", 0.1)
+    monkeypatch.setattr(asked, "BODY_S", 0.1)
     opened = client()
 
     def drip() -> Iterator[bytes]:

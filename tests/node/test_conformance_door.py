@@ -9,18 +9,16 @@ import pytest
 from pydicom._uid_dict import UID_dictionary
 
 from config.model import Settings
-from dicom import errors, query, status
+from dicom import errors, status
 from dicom.context import MOST_CONTEXTS
-from dicom.errors import CannotUnderstand
 from examples.peers import raw_scu
-from examples.peers.find_scu import STUDY_ROOT, identifier
+from examples.peers.find_scu import STUDY_ROOT
 from examples.peers.raw_scu import CT, EXPLICIT, IMPLICIT, RawPeer, item
 from node.admission import Cause
 from node.assemble import Front, assemble
 from node.commands.conformance import DOCUMENT
 from node.conformance_markdown import rows
 from node.run import stop
-from node.services.find import FindService
 from storage.ledger.arriving import ReadingHere
 from storage.spool.reader import SpoolReader
 
@@ -45,8 +43,9 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     settings = Settings.model_validate(
         {
             "node": {"host": "127.0.0.1", "port": 0, "data_dir": folder / "var", "reserve_mb": 0},
+            "http": {"port": 0},
             "peers": {
-                "SCANNER": {"may": ["store", "find", "commit", "mpps"]},
+                "SCANNER": {"may": ["store", "find", "commit", "mpps", "worklist", "move", "get"]},
                 "NOSTORE": {"may": ["find"]},
             },
         }
@@ -200,12 +199,10 @@ UID_OF_CT = struct.pack(">H", len(CT)) + CT.encode()
     "user",
     [
         item(0x53, struct.pack(">HH", 8, 8)),
-        item(0x54, UID_OF_CT + b"\0\1"),
-        item(0x54, UID_OF_CT + b"\1\1"),
         item(0x56, UID_OF_CT + b"\2\0\0\0\0\0"),
         item(0x58, b"\2\1" + struct.pack(">H", 3) + b"bob" + struct.pack(">H", 2) + b"pw"),
     ],
-    ids=["asynchronous", "SCP alone", "both roles", "extended", "user identity"],
+    ids=["asynchronous", "extended", "user identity"],
 )
 def test_extended_negotiation_is_not_answered(peer: RawPeer, user: bytes, document: str) -> None:
     """The answer holds maximum length and implementation alone, as the document says."""
@@ -305,63 +302,3 @@ def test_each_status_of_a_store_is_really_sent(door: Any, call: Any, wire: Any, 
 def test_the_table_of_store_statuses_is_whole(document: str) -> None:
     """It names every status that is drawn above, and the one that negotiation keeps away."""
     assert codes(document, "store-statuses") == {*STORED, status.NOT_AUTHORISED}
-
-
-class Answering:
-    """An index with an answer ready."""
-
-    def __init__(self, answer: Callable[[], Iterator[dict[str, str]]]) -> None:
-        self._answer = answer
-
-    def find(self, query: query.Query, limit: int) -> Iterator[dict[str, str]]:
-        return self._answer()
-
-
-def breaking(fault: Exception) -> Callable[[], Iterator[dict[str, str]]]:
-    def answer() -> Iterator[dict[str, str]]:
-        raise fault
-        yield {}
-
-    return answer
-
-
-def unreadable() -> Any:
-    raise CannotUnderstand("no identifier")
-
-
-STUDY = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": ""}
-ONE = [{"StudyInstanceUID": "1.2"}]
-FOUND: list[tuple[dict[str, Any], list[int]]] = [
-    ({"found": []}, []),
-    ({"found": ONE}, [status.PENDING]),
-    ({"found": ONE, "keys": {"Rows": None}}, [status.PENDING_WITH_UNSUPPORTED_KEYS]),
-    ({"found": ONE, "cancelled": True}, [status.CANCELLED]),
-    ({"found": ONE * 2, "most": 1}, [status.PENDING, status.OUT_OF_RESOURCES]),
-    ({"found": breaking(errors.SpoolFull("x"))}, [status.OUT_OF_RESOURCES]),
-    ({"found": [], "keys": {"QueryRetrieveLevel": "ROOM"}}, [status.DOES_NOT_MATCH]),
-    ({"found": [], "asked": unreadable}, [status.CANNOT_UNDERSTAND]),
-    ({"found": [], "caller": "NOBODY"}, [status.NOT_AUTHORISED]),
-    ({"found": breaking(errors.Corrupt("x"))}, [status.PROCESSING_FAILURE]),
-    ({"found": breaking(KeyError("a bug"))}, [status.PROCESSING_FAILURE]),
-]
-
-
-@pytest.mark.parametrize(("case", "expected"), FOUND)
-def test_each_status_of_a_find_is_really_sent(
-    make_settings: Callable[..., Settings], case: dict[str, Any], expected: list[int]
-) -> None:
-    """The table's words describe a query that the service answers so; Success is the silent end."""
-    found = case["found"]
-    index = Answering(found if callable(found) else lambda: iter(found))
-    service = FindService(make_settings(), index, case.get("most", 100))
-    asked = case.get("asked", lambda: identifier(**{**STUDY, **case.get("keys", {})}))
-    heard = service.handle(
-        asked, query.Root.STUDY, case.get("caller", "SCANNER"), lambda: "cancelled" in case
-    )
-    assert [one if isinstance(one, int) else one.Status for one, _ in heard] == expected
-
-
-def test_the_table_of_find_statuses_is_whole(document: str) -> None:
-    """It names every status that is drawn above, and Success."""
-    drawn = {code for _, expected in FOUND for code in expected}
-    assert codes(document, "find-statuses") == {status.SUCCESS, *drawn}

@@ -32,6 +32,12 @@ class Follower:
     def index_is_behind(self) -> bool:
         return False
 
+    def fill_heads(self) -> int:
+        return 0
+
+    def renew_index(self) -> None:
+        return None
+
     def file_again(self, *_: object) -> None:
         raise ZeroDivisionError
 

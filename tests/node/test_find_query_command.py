@@ -1,13 +1,15 @@
 """`penumbra query` against a real server: tables, JSON lines, and faults in words."""
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import structlog
 from click.testing import CliRunner
-from pynetdicom import AE
+from pynetdicom.presentation import PresentationContext
 
 from config.model import Settings
 from dicom.errors import Refused, Unreachable
@@ -15,7 +17,18 @@ from dicom.matching import AnyOf, Like
 from dicom.query import Query
 from examples.peers.process import free_port
 from node.commands.query import command
+from node.listener import Listener
 from node.services.find import FindService
+from node.services.store import StoreService
+
+STUDY = {
+    "PatientID": "P1",
+    "PatientName": "Müller^[bold]",
+    "StudyInstanceUID": "1.2.3",
+    "ModalitiesInStudy": "CT\\SR",
+    "NumberOfStudyRelatedInstances": "7",
+    "RequestAttributesSequence": '{"vr":"SQ","Value":[{"00401001":{"vr":"SH","Value":["R7"]}}]}',
+}
 
 
 class Held:
@@ -24,15 +37,16 @@ class Held:
     def __init__(self) -> None:
         self.asked: list[Query] = []
 
-    def find(self, query: Query, limit: int) -> Iterator[Mapping[str, str]]:
+    @contextlib.contextmanager
+    def finding(self, query: Query, limit: int) -> Iterator["Held"]:
         self.asked.append(query)
-        yield {
-            "PatientID": "P1",
-            "PatientName": "Müller^[bold]",
-            "StudyInstanceUID": "1.2.3",
-            "ModalitiesInStudy": "CT\\SR",
-            "NumberOfStudyRelatedInstances": "7",
-        }
+        self._pages = [[tuple(STUDY.get(one.keyword, "") for one in query.returning)], []]
+        yield self
+
+    def page(self, size: int) -> list[tuple[str, ...]]:
+        return self._pages.pop(0)
+
+    def interrupt(self) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +57,22 @@ def held() -> Held:
 @pytest.fixture(scope="module")
 def address(held: Held) -> Iterator[str]:
     """HOST:PORT of a server that PENUMBRA may ask."""
-    settings = Settings.model_validate({"peers": {"PENUMBRA": {"may": ["find"]}}})
-    service = FindService(settings, held)
-    ae = AE("PACS")
-    ae.require_called_aet = True
-    ae.supported_contexts = list(service.contexts())[1:]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(service.handlers()))
-    assert server is not None
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
+    node = {"ae_title": "PACS", "host": "127.0.0.1", "port": 0}
+    settings = Settings.model_validate({"node": node, "peers": {"PENUMBRA": {"may": ["find"]}}})
+    nothing: Any = None  # nobody stores here
+    listener = Listener(
+        settings, StoreService(nothing, settings, [], time.time), [StudyRootAlone(settings, held)]
+    )
+    listener.start()
+    yield f"127.0.0.1:{listener.port}"
+    listener.stop(0)
+
+
+class StudyRootAlone(FindService):
+    """A service that has one information model."""
+
+    def contexts(self) -> Sequence[PresentationContext]:
+        return list(super().contexts())[1:2]
 
 
 def run(*arguments: str) -> Any:
@@ -73,6 +94,20 @@ def test_matches_come_as_json_lines(address: str, held: Held) -> None:
     assert held.asked[-1].criterion("PatientID") == AnyOf(("P1",))
 
 
+def test_sequences_are_asked_and_told(address: str, held: Held) -> None:
+    """A key with dots stands in the item of a sequence, and a match's items are told."""
+    step = "RequestAttributesSequence"
+    keys = ("-k", f"{step}.RequestedProcedureID=R7", "-k", f"{step}.ScheduledProcedureStepID=")
+    called = ("--called", "PACS", "--level", "SERIES", "--relational", "--json")
+    answer = run(address, *called, *keys)
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.output)[step] == [{"RequestedProcedureID": "R7"}]
+    (asked,) = held.asked[-1].sequences
+    assert [one.attribute.keyword for one in asked.keys] == ["RequestedProcedureID"]
+    plain = run(address, "--called", "PACS", "--level", "SERIES", "--relational", *keys)
+    assert "RequestedProcedureID=R7" in plain.output
+
+
 def test_matches_come_as_a_table(address: str) -> None:
     """Without --json a table is printed, and a value is never taken for markup."""
     answer = run(address, "--called", "PACS")
@@ -88,6 +123,8 @@ def test_matches_come_as_a_table(address: str) -> None:
         (["127.0.0.1:1", "-k", "PatientNam=x"], "PatientNam is not the keyword"),
         (["127.0.0.1:1", "-k", "Rows=many"], "Rows cannot hold this value"),
         (["127.0.0.1:1", "--level", "VOLUME"], "VOLUME"),
+        (["127.0.0.1:1", "-k", "PatientID.CodeValue=x"], "PatientID in PatientID.CodeValue is no"),
+        (["127.0.0.1:1", "-k", "ProcedureCodeSequence=x"], "with a dot"),
     ],
 )
 def test_a_wrong_call_is_explained(arguments: list[str], words: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from examples.peers.process import wait_until
 from examples.peers.tls_peer import PlainPeer
-from node.transport import PeerGone, Plain, Secure
+from node.transport import PeerGone, Plain
+from node.transport_tls import Secure
 
 TIMEOUT_S = 0.6
 

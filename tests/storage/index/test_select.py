@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicom.attributes import CATALOGUE, Level
+from dicom.attributes import CATALOGUE, DERIVED, Level, of_level
 from dicom.query import BadIdentifier, Query, Root, matches, parse
 from storage.index.database import Entry, Index
-from storage.index.schema import COLUMNS, stored
+from storage.index.schema import COLUMNS
 from storage.index.select import select
 
 Entities = list[Mapping[str, str]]
@@ -57,7 +57,9 @@ def an_entity(chance: random.Random, number: int) -> dict[str, str]:
     """The values of one object, each Study and Series its own."""
     values = {}
     for level in Level:
-        for one in stored(level):
+        for one in of_level(level):
+            if one.keyword in DERIVED:
+                continue
             several = one.many and chance.random() < 0.4
             value = a_value(chance, one.vr)
             values[one.keyword] = f"{value}\\{a_value(chance, one.vr)}" if several else value

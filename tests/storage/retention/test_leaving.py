@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dicom.attributes import Level
 from dicom.errors import Corrupt, SpoolFull
 from routing.retention import Policy
 from storage.ledger.holdings import Released
@@ -34,6 +35,22 @@ def test_what_is_proven_leaves_and_its_row_stays(world):
     with pytest.raises(Released, match="held by out"):
         world.ledger.holdings.require_owed(world.key(), "elsewhere", "")
     world.ledger.holdings.require_owed(world.key(), "out", "")
+
+
+def test_what_has_left_is_named_at_every_level(world):
+    """Studies, Series and Instances of which something has left are told from the others."""
+    world.delivered(range(2))
+    world.receive([7], 2)
+    first, second = world.key(1), world.key(2)
+    study, gone, here = first.study_instance_uid, world.uid(0), world.uid(7)
+    released = world.ledger.holdings.released
+    assert released(Level.STUDY, [study]) == frozenset()
+    world.seal()
+    assert world.let_go() == 2
+    assert released(Level.STUDY, [study, "1.9"]) == {study}
+    asked = [first.series_instance_uid, second.series_instance_uid]
+    assert released(Level.SERIES, asked) == {first.series_instance_uid}
+    assert released(Level.IMAGE, [gone, here]) == {gone}
 
 
 @pytest.mark.p2

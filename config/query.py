@@ -1,0 +1,18 @@
+"""The shape of the [query] table: how much one question may cost."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from config.shapes import Seconds, Table
+
+
+class Query(Table):
+    """What C-FIND answers at most."""
+
+    max_matches: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Of one question; who asks for more hears so many, and then that there are more."""
+    at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    """Questions that are worked on at a time; the others wait, and storing does not."""
+    timeout_s: Seconds = 60
+    """How long the index is searched for one question."""

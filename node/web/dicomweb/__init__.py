@@ -1,0 +1,1 @@
+"""DICOMweb: search, retrieve and store over HTTP (PS3.18)."""
