@@ -85,7 +85,8 @@ def _ports(tables: Tables) -> Found:
         for other, other_host, other_port in known:
             together = host == other_host or {host, other_host} & _EVERYWHERE
             if port == other_port != 0 and together:
-                yield (*name.split("."), "port"), f"is {port}, the same as {other}.port; give each its own"
+                words = f"is {port}, the same as {other}.port; give each its own"
+                yield (*name.split("."), "port"), words
                 break
         known.append((name, host, port))
 

@@ -66,7 +66,7 @@ def test_the_clock_jumps_by_days(
             sent += [str(one.SOPInstanceUID) for one in images]
             jump(to_s)  # while the Series waits for more of it
             # A Series of which a part is filed behind the jump has two revisions, and more jobs.
-            wait_until(lambda: told()["shelf"] == len(sent), 30, "the shelf")
+            wait_until(lambda n=len(sent): told()["shelf"] == n, 30, "the shelf")
         wait_until(lambda: len(ledger.breakers.list()) == 1, 30, "the PACS to be missed")
         with raw_scp.running(port=port) as scp:
             jump(DAY_S)  # while its jobs wait for the PACS to be asked again
