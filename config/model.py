@@ -138,7 +138,7 @@ class Peer(Table):
     commitment: When | None = None
     """What counts as committed when it asks; as [commitment] says by default."""
     move_to: Names = ()
-    """The peers that it may have objects sent to by C-MOVE; all of them by default."""
+    """The peers that it may have objects sent to by C-MOVE, beside itself."""
 
 
 class Model(Target):

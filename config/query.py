@@ -15,4 +15,4 @@ class Query(Table):
     at_once: Annotated[int, Field(ge=1, le=64)] = 4
     """Questions that are worked on at a time; the others wait, and storing does not."""
     timeout_s: Seconds = 60
-    """How long the index is searched for one question."""
+    """How long one answer may take, and hold a state of the index: searched, told and read."""

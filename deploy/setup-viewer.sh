@@ -17,6 +17,9 @@ without() {
 }
 
 if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$version-$changes" ]; then exit 0; fi
+if [ -d "$folder" ] && [ ! -e "$stamp" ] && [ -n "$(ls -A "$folder")" ]; then
+    without "$folder holds something else, which would be lost: name a new folder"
+fi
 [ -z "${NO_NPM:-}" ] || without "NO_NPM is set"
 command -v npm >/dev/null 2>&1 || without "npm is missing: apt-get install npm"
 work=$(mktemp -d "$folder.XXXXXX")

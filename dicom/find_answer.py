@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from dicom import charset, json_sequence, pdu
+from dicom import charset, json_sequence, nested, pdu
 from dicom.layout import NUMBERS, Layout
 from dicom.message import C_FIND_RSP, COMMENT_LIMIT, NO_DATASET, command_element
 from dicom.query import INSTANCE_AVAILABILITY, QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE, Query
@@ -130,8 +130,7 @@ class Identifiers:
                 before += b"".join(fixed)
                 fixed.clear()
             if vr == "SQ":
-                told = query.inside.get(tag, frozenset())
-                plan.append((place, _sequence_writer(layout, tag, encode, before, told)))
+                plan.append((place, _sequence_writer(query, tag, layout, encode, before)))
             else:
                 plan.append((place, _writer(layout, tag, vr, encode, before)))
             before = b""
@@ -139,11 +138,19 @@ class Identifiers:
 
 
 def _sequence_writer(
-    layout: Layout, tag: int, encode: Encode, before: bytes, told: frozenset[int]
+    query: Query, tag: int, layout: Layout, encode: Encode, before: bytes
 ) -> Write:
-    return lambda text: (
-        before + layout.element(tag, "SQ", json_sequence.encoded(text, layout, encode, told))
-    )
+    """Make what writes a sequence's items that are meant, and what is told of them."""
+    told = query.inside.get(tag, frozenset())
+    keys = next((one.keys for one in query.sequences if one.attribute.tag == tag), ())
+
+    def write(text: str) -> bytes:
+        items = nested.meant_items(keys, text)
+        return before + layout.element(
+            tag, "SQ", json_sequence.encoded(items, layout, encode, told)
+        )
+
+    return write
 
 
 def _writer(layout: Layout, tag: int, vr: str, encode: Encode, before: bytes) -> Write:

@@ -7,7 +7,7 @@ syntax of the association.
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from dicom import charset
@@ -44,18 +44,17 @@ def _word(value: Any) -> str:
 
 
 def encoded(
-    text: str,
+    items: Sequence[Mapping[str, Any]],
     layout: Layout,
     encode: Callable[[str], bytes],
     told: frozenset[int] = frozenset(),
 ) -> bytes:
-    """Write the items of a sequence, given the JSON of its element.
+    """Write items of a sequence.
 
     `told` names the tags that are written of each item; empty for all. Bulk data that JSON only
     names is left out. Raises UnicodeEncodeError as `encode` does.
     """
     names = {f"{tag:08X}" for tag in told}
-    items = items_of(text)
     if names:
         items = [{name: one for name, one in item.items() if name in names} for item in items]
     return b"".join(_item(item, layout, encode, 0) for item in items)

@@ -29,9 +29,20 @@ def _dataset(dataset: Mapping[str, object]) -> Iterator[str]:
         assert isinstance(element, Mapping)
         keyword = keyword_for_tag(int(tag, 16))
         name = f" keyword={quoteattr(keyword)}" if keyword else ""
-        yield f'<DicomAttribute tag="{tag}" vr="{element["vr"]}"{name}>'
+        owner = _creator(dataset, tag)
+        private = f" privateCreator={quoteattr(owner)}" if owner else ""
+        yield f'<DicomAttribute tag="{tag}" vr="{element["vr"]}"{name}{private}>'
         yield from _value(str(element["vr"]), element)
         yield "</DicomAttribute>"
+
+
+def _creator(dataset: Mapping[str, object], tag: str) -> str:
+    """Say to whom a private element belongs (PS3.5 7.8.1); "" where it is none."""
+    if not int(tag[:4], 16) % 2 or tag[4:6] == "00":
+        return ""
+    element = dataset.get(f"{tag[:4]}00{tag[4:6]}")
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return _text(values[0]) if isinstance(values, Sequence) and values else ""
 
 
 def _value(vr: str, element: Mapping[str, object]) -> Iterator[str]:

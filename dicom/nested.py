@@ -72,7 +72,12 @@ def _wanted(
 
 def meets_items(keys: tuple[ItemKey, ...], text: str) -> bool:
     """Decide whether any item of a sequence, given as its element's JSON, meets all keys."""
-    return any(_meets(keys, item) for item in items_of(text))
+    return bool(meant_items(keys, text))
+
+
+def meant_items(keys: tuple[ItemKey, ...], text: str) -> list[Mapping[str, Any]]:
+    """Give the items of a sequence that meet all keys: those are what an answer tells."""
+    return [item for item in items_of(text) if _meets(keys, item)]
 
 
 def _meets(keys: tuple[ItemKey, ...], item: Mapping[str, Any]) -> bool:

@@ -21,6 +21,9 @@ from dicom.options import NONE, Options
 QUERY_RETRIEVE_LEVEL: Final = 0x00080052
 RETRIEVE_AE_TITLE: Final = 0x00080054
 INSTANCE_AVAILABILITY: Final = 0x00080056
+ONLINE: Final = "ONLINE"
+NEARLINE: Final = "NEARLINE"
+"""Some of it has left the spool, and is fetched from a destination first (PS3.3 C.4.23.1.1)."""
 _TIMEZONE: Final = 0x00080201
 _NOT_KEYS: Final = frozenset(
     {

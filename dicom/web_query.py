@@ -21,6 +21,8 @@ from dicom.query import QUERY_RETRIEVE_LEVEL, Query, Root
 
 MOST_RESULTS: Final = 5000
 """Of one search; who wants more asks on with `offset`."""
+MOST_HEADS: Final = 1000
+"""Of one search for Instances whose heads are read."""
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _SHOWN: Final = re.compile(r"[A-Za-z0-9.]{1,100}")
@@ -66,6 +68,15 @@ class WebQuery:
     offset: int = 0
     warnings: tuple[str, ...] = ()
     """Sentences, without values: what was not done as asked."""
+    unindexed: frozenset[int] = frozenset()
+    """Tags that results shall tell besides, and that only the heads of Instances have."""
+    whole: bool = False
+    """Whether results shall tell everything that is in those heads."""
+
+    @property
+    def needs_heads(self) -> bool:
+        """Whether the index's attributes alone are not what was asked for."""
+        return self.whole or bool(self.unindexed)
 
 
 @dataclass(slots=True)
@@ -106,8 +117,9 @@ def parse(level: Level, path: Mapping[str, str], parameters: Iterable[tuple[str,
 
     `path` maps the keywords of UIDs to values; `parameters` are decoded. Ranges of a date and of
     its time are one range. An attribute that the node does not index, or that belongs to a lower
-    level, is ignored, as in C-FIND, and a warning says so. Raises BadQuery naming the parameter
-    that breaks a rule.
+    level, is ignored, as in C-FIND, and a warning says so; results of Instances can tell it all the
+    same, of which at most MOST_HEADS come then. Raises BadQuery naming the parameter that breaks a
+    rule.
     """
     read, seen = _Read(), set[tuple[int, ...] | str]()
     for name, value in parameters:
@@ -122,11 +134,17 @@ def parse(level: Level, path: Mapping[str, str], parameters: Iterable[tuple[str,
         matching=(*_of_path(path), *asked.matching),
         returning=_returning(level, path, asked, read),
     )
-    ignored = [*asked.unsupported, *_not_told(level, read)]
+    missing = frozenset(_not_told(level, read))
+    has_heads = level is Level.IMAGE
+    ignored = [*asked.unsupported, *(() if has_heads else sorted(missing))]
     names = ", ".join(dict.fromkeys(keyword_for_tag(tag) or f"{tag:08X}" for tag in ignored))
     words = f"These attributes are not supported here and were ignored: {names}"
-    limit = min(read.numbers.get("limit", MOST_RESULTS), MOST_RESULTS)
-    return WebQuery(asked, limit, read.numbers.get("offset", 0), (words,) if ignored else ())
+    found = WebQuery(
+        asked, read.numbers.get("limit", MOST_RESULTS), read.numbers.get("offset", 0),
+        (words,) if ignored else (), missing if has_heads else frozenset(),
+        has_heads and read.with_all,
+    )  # fmt: skip
+    return replace(found, limit=min(found.limit, MOST_HEADS if found.needs_heads else MOST_RESULTS))
 
 
 def _query(level: Level, read: _Read) -> Query:

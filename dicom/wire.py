@@ -23,6 +23,8 @@ BURST_BYTES: Final = 1 << 20
 """PDUs are gathered to so much before they go to the kernel,"""
 BURST_PARTS: Final = 512
 """or to so many pieces, which is half of what one call takes (IOV_MAX)."""
+READ_BYTES: Final = 4096
+"""An answer is shorter, so that one call reads it."""
 _REST_S: Final = 5.0
 
 _ENDINGS: Final = {
@@ -83,12 +85,13 @@ class Wire:
         self._peer_max_bytes = peer_max_bytes
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
+        self._unread = b""
         self._poll = select.poll()
         self._poll.register(connection.fileno(), select.POLLIN)
 
     def is_quiet(self) -> bool:
         """Whether the peer has said nothing since its last answer: no abort, release or end."""
-        return not self._poll.poll(0)
+        return not self._unread and not self._poll.poll(0)
 
     def store(
         self,
@@ -152,26 +155,26 @@ class Wire:
                 if isinstance(got, message.Command):
                     return _status(got, context_id, message_id)
 
-    def _read(self, count: int, deadline_s: float) -> bytearray:
-        data = bytearray(count)
-        view, got = memoryview(data), 0
-        while got < count:
+    def _read(self, count: int, deadline_s: float) -> bytes:
+        """Read so many bytes. What came with them, mostly the rest of an answer, is kept."""
+        while len(self._unread) < count:
             try:
                 # Or a peer that leaves Nagle's algorithm on (DCMTK, Orthanc) keeps the end of
                 # its answer back until the kernel acknowledges by itself: 40 ms an object.
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-                read = self._socket.recv_into(view[got:])
+                came = self._socket.recv(READ_BYTES)
+                if not came:
+                    raise AssociationLost("the peer closed before an object was answered")
+                self._unread += came
             except (BlockingIOError, TimeoutError):  # SO_RCVTIMEO passed, or TLS's own
-                read = -1
+                pass
             except OSError as fault:
                 raise AssociationLost(
                     "the connection broke before an object was answered"
                 ) from fault
-            if read == 0:
-                raise AssociationLost("the peer closed before an object was answered")
-            got += max(read, 0)
-            if got < count and time.monotonic() > deadline_s:
+            if len(self._unread) < count and time.monotonic() > deadline_s:
                 raise Unreachable(f"the peer did not answer for {self._timeout_s:g} s")
+        data, self._unread = self._unread[:count], self._unread[count:]
         return data
 
 
@@ -189,6 +192,8 @@ class TlsWire(Wire):
 
     def is_quiet(self) -> bool:
         """Whether the peer has said nothing: session tickets come unasked and are none of it."""
+        if self._unread:
+            return False
         if not self._tls.pending() and super().is_quiet():
             return True
         with contextlib.suppress(OSError), self._without_waiting():

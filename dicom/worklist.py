@@ -227,8 +227,8 @@ def _fault(attribute: Attribute, value: object) -> str:
     is_text = vr in {"LT", "ST", "UT"}
     if any(ord(sign) < 32 and not (is_text and sign in "\t\n\f\r") for sign in value):
         return "holds a control character"
-    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
-        return "holds half a character"
+    if any("\ud800" <= sign <= "\udfff" or sign == "\ufffd" for sign in value):
+        return "holds a character that was lost on its way"
     if is_text:
         return "is too long" if len(value) > _LONGEST_TEXT else ""
     values = value.split("\\")
@@ -262,6 +262,13 @@ _FORMS: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "UI": (uid.is_storable, "is no UID"),
     "US": (_is_short, "must be a whole number"),
 }
+
+
+def checked_facts(facts: Mapping[str, str]) -> Mapping[str, str]:
+    """Give facts of a patient as they are. Raises CannotUnderstand as `checked` does."""
+    if found := list(_wrong(facts, CATALOGUE)):
+        raise CannotUnderstand("; ".join(found[:20]))
+    return facts
 
 
 def of_patient(entry: Entry, facts: Mapping[str, str]) -> Entry:

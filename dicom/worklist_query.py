@@ -4,19 +4,16 @@ Pure: nothing here knows where the entries are kept.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from pydicom.config import IGNORE
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
-from pydicom.tag import Tag
 
 from dicom import charset, moments
 from dicom.identifier import BadIdentifier, Keys, Parsed
+from dicom.layout import NUMBERS, Layout
 from dicom.matching import AnyOf, Between, Criterion, NotAKey, criterion, meets
 from dicom.worklist import CATALOGUE, STEPS, Item, Known
 
@@ -206,48 +203,52 @@ def _is_in_order(
     return first_time is None or last_time is None or bool(first_time <= last_time)
 
 
-def answer(query: WorklistQuery, item: Item) -> Dataset:
-    """Make the identifier of one match: the requested keys that the node knows, no others.
+def answer(query: WorklistQuery, item: Item, transfer_syntax_uid: str) -> bytes:
+    """Write the identifier of one match: the requested keys that the node knows, no others.
 
     SpecificCharacterSet is chosen as for any query (PS3.4 C.4.1.1.3.2).
     """
-    texts: list[str] = []
-    identifier = _answered(query.keys, item, texts)
-    terms = charset.answer_terms(texts, query.character_set)
-    if terms:
-        words = terms[0] if len(terms) == 1 else list(terms)
-        identifier.add(_element(charset.SPECIFIC_CHARACTER_SET, "CS", words))
-    return identifier
+    layout = Layout.of(transfer_syntax_uid)
+    try:
+        return _told(query.keys, item, layout, _ascii)
+    except UnicodeEncodeError:
+        texts: list[str] = []
+        _told(query.keys, item, layout, partial(_noted, texts))
+        terms = charset.answer_terms(texts, query.character_set)
+        encode = partial(charset.encode, declared=charset.encodings(terms))
+        named = layout.element(charset.SPECIFIC_CHARACTER_SET, "CS", "\\".join(terms).encode())
+        return named + _told(query.keys, item, layout, encode)
 
 
-def encoded(identifier: Dataset, transfer_syntax_uid: str) -> bytes:
-    """Encode an identifier, in Implicit or Explicit VR Little Endian."""
-    buffer = DicomBytesIO()
-    buffer.is_little_endian = True
-    buffer.is_implicit_VR = transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
-    write_dataset(buffer, identifier)
-    return buffer.getvalue()
-
-
-def _answered(keys: Sequence[Key], item: Item, texts: list[str]) -> Dataset:
-    made = Dataset()
+def _told(keys: Sequence[Key], item: Item, layout: Layout, encode: Callable[[str], bytes]) -> bytes:
+    """Write the keys of an item; of a sequence the items that are meant (PS3.4 C.2.2.2.6)."""
+    parts: list[bytes] = []
     for key in keys:
-        attribute = key.known.attribute
-        value = item.get(attribute.keyword)
-        if key.known.inside is None:
-            text = value if isinstance(value, str) else ""
-            texts.append(text)
-            made.add(_element(attribute.tag, attribute.vr, _whole(attribute.vr, text)))
-            continue
-        items = value if isinstance(value, list) else []
-        made.add(
-            _element(
-                attribute.tag,
-                "SQ",
-                [_answered(key.inside or _all_of(key.known, one), one, texts) for one in items],
+        attribute, value = key.known.attribute, item.get(key.known.attribute.keyword)
+        vr = attribute.vr
+        if key.known.inside is not None:
+            items = [one for one in value or () if _meets_all(key.inside or (), one)]
+            wholes = (
+                _told(key.inside or _all_of(key.known, one), one, layout, encode) for one in items
             )
-        )
-    return made
+            raw = b"".join(map(layout.item, wholes))
+        elif not value:
+            raw = b""
+        elif vr in NUMBERS:
+            raw = layout.number(vr, value)
+        else:
+            raw = encode(value) if vr in charset.LOCALISED else value.encode("ascii", "replace")
+        parts.append(layout.element(attribute.tag, vr, raw))
+    return b"".join(parts)
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii")
+
+
+def _noted(texts: list[str], text: str) -> bytes:
+    texts.append(text)
+    return b""
 
 
 def _all_of(known: Known, item: Item) -> tuple[Key, ...]:
@@ -258,14 +259,3 @@ def _all_of(known: Known, item: Item) -> tuple[Key, ...]:
         )
         if keyword in item
     )
-
-
-def _whole(vr: str, text: str) -> object:
-    if vr == "US":
-        return int(text) if text.isdecimal() else None
-    return text.split("\\") if "\\" in text and vr not in {"LT", "ST", "UT"} else text
-
-
-def _element(tag: int, vr: str, value: object) -> DataElement:
-    # A value that a RIS got wrong is answered as it is; checking it is not our part.
-    return DataElement(Tag(tag), vr, value, validation_mode=IGNORE)

@@ -45,6 +45,7 @@ from node.watermarks import Marks, Watermarks
 from node.web.api import api_routes
 from node.web.control import control_app
 from node.web.control_reindex import control_routes as reindex_routes
+from node.web.dicomweb.stow import titles_of
 from node.web.fhir import control_route, fhir_routes
 from node.web.https import credentials_of
 from node.web.origins import allow_origins
@@ -103,7 +104,7 @@ def assemble(settings: Settings, config_file: Path) -> Front:
     """
     stores = _open(settings)
     spool, ledger, index = stores.spool, stores.ledger, stores.index
-    book, metrics, history = AssociationBook(), Metrics(settings.peers), History(time.time)
+    book, metrics, history = AssociationBook(), _metrics(settings), History(time.time)
     supervisor = Supervisor(config_file, settings.node.workers, _expire(ledger, settings))
     asking = Asking(settings, ledger.expectations)
     settler = _settler(settings, ledger, stores.reader(), asking)
@@ -271,8 +272,9 @@ def _http(
     door = SqlDoor(stores.desk)
     asked = replace(asked, sql=door)
     parts = WebParts(
-        stores.index, stores.spool, watermarks, book, asked.audit, retrieved, stores.index
-    )
+        stores.index, stores.ledger.holdings.released, stores.spool, watermarks,
+        (book, metrics, history), asked.audit, retrieved,
+    )  # fmt: skip
     app.router.routes.extend(api_routes(tokens, asked))
     app.router.routes.extend(web_routes(settings, tokens, parts))
     fhir = _fhir(settings, stores)
@@ -283,6 +285,11 @@ def _http(
     if http.origins:
         allow_origins(app, http.origins)
     return Server.on_port(app, http.host, http.port, credentials_of(http))
+
+
+def _metrics(settings: Settings) -> Metrics:
+    """Count by the titles of peers, and of tokens, whose holders store over the web."""
+    return Metrics({*settings.peers, *titles_of(settings.tokens).values()})
 
 
 def _committing(

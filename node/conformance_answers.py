@@ -86,7 +86,7 @@ FIND: Final = (
     Answered(
         errors.OutOfResources.status,
         "Refused: out of resources",
-        "there are more matches than `[query] max_matches` (that many were sent before), the search"
+        "there are more matches than `[query] max_matches` (that many were sent before), the answer"
         " took longer than `[query] timeout_s`, the identifier is too long, or the index cannot"
         " answer now. ErrorComment (0000,0902) says which",
     ),

@@ -116,7 +116,7 @@ def _time_outs(settings: Settings) -> Iterator[Row]:
     yield "A silent association is aborted", idle, _seconds(idle_s)
     yield "A PDU that is not complete aborts its association", idle, _seconds(idle_s)
     yield "A peer that does not read its answer is given up", idle, _seconds(idle_s)
-    yield "Longest search of a query", "`[query] timeout_s`", _seconds(settings.query.timeout_s)
+    yield "Longest answer of a query", "`[query] timeout_s`", _seconds(settings.query.timeout_s)
     yield "Wait for the peer to close after our last PDU", FIXED, _seconds(LINGER_S)
     yield (
         "Longest wait before the answer to a C-STORE while the disk fills",

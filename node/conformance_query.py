@@ -61,7 +61,11 @@ def negotiation() -> str:
     )
     assert [name for name, _ in meanings] == [each.name for each in fields(Options)]
     rows = [(str(number), words, "1") for number, (_, words) in enumerate(meanings, 1)]
-    rows.append((f"{len(rows) + 1} and on", "Anything else", "0"))
+    rows += [
+        ("5", "Conversion between enhanced and other objects", "0"),
+        ("6", "Empty value matching, which is there unasked too", "1"),
+        ("7 and on", "Anything else, such as multiple value matching", "0"),
+    ]
     return table(("Byte", "Meaning", "Granted to whoever asks"), rows)
 
 

@@ -36,8 +36,8 @@ STATUSES: Final = (
     Answered(
         errors.MoveDestinationUnknown.status,
         "Refused: move destination unknown",
-        "C-MOVE: the destination is none of `[peers]`, has no `host` and `port`, or the caller's"
-        " `move_to` lacks it",
+        "C-MOVE: the destination is none of `[peers]`, has no `host` and `port`, or is"
+        " neither the caller itself nor in its `move_to`",
     ),
     Answered(
         errors.DoesNotMatch.status,

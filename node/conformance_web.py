@@ -16,9 +16,10 @@ from node.web.dicomweb import stow
 from node.web.dicomweb.routes import SEARCHES
 
 _REASONS: Final[tuple[tuple[type[Fault], str], ...]] = (
-    (OutOfResources, "no room on the disk, or more bulk data than is taken"),
+    (OutOfResources, "no room on the disk"),
     (DoesNotMatch, "the Study is not the one of the URL"),
-    (CannotUnderstand, "no whole DICOM object; no Study or Series Instance UID; unusable metadata"),
+    (CannotUnderstand,
+     "no whole DICOM object; no Study or Series Instance UID; unusable metadata or bulk data"),
     (InvalidSopInstance, "the SOP Instance UID is missing or no UID"),
     (SopClassNotSupported, "the SOP class is not stored here"),
 )  # fmt: skip

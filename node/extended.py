@@ -12,10 +12,13 @@ from dicom.retrieve import GET_MODELS, MOVE_MODELS
 from dicom.uid import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
 
 _RELATIONAL: Final = b"\1"
+_EMPTY_VALUES: Final = b"\0\1"
+"""No conversion of enhanced objects, but empty value matching, which is there unasked too."""
 GRANTED: Final[Mapping[str, bytes]] = {
     **dict.fromkeys((*MOVE_MODELS, *GET_MODELS), _RELATIONAL),
     **dict.fromkeys(
-        (PATIENT_ROOT_FIND, STUDY_ROOT_FIND, PATIENT_STUDY_ONLY_FIND), options.ALL.encoded
+        (PATIENT_ROOT_FIND, STUDY_ROOT_FIND, PATIENT_STUDY_ONLY_FIND),
+        options.ALL.encoded + _EMPTY_VALUES,
     ),
 }
 """By SOP Class UID, the options that are granted to whoever asks for them."""

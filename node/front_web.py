@@ -1,5 +1,6 @@
 """What the HTTP port serves beside the API: DICOMweb and the viewer, out of the front's parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.model import Settings
@@ -7,12 +8,12 @@ from dicom.context import storage_contexts
 from node.conversation import AssociationWatcher
 from node.front_retrieve import Retrievals
 from node.services.store import Receiver
-from node.web.dicomweb.archive import Heads
+from node.web.dicomweb.body import Disk
 from node.web.dicomweb.capabilities import capability_routes
-from node.web.dicomweb.qido import Search, Searchable
+from node.web.dicomweb.qido import Released, Search, Searchable
 from node.web.dicomweb.retrieving import wado_routes
 from node.web.dicomweb.routes import search_routes, store_routes
-from node.web.dicomweb.stow import Disk, Store, StoreParts, titles_of
+from node.web.dicomweb.stow import Store, StoreParts, titles_of
 from node.web.guard import Record, Routes
 from node.web.tokens import Tokens
 from node.web.viewer import viewer_routes
@@ -23,12 +24,12 @@ class WebParts:
     """What of the front is asked over HTTP."""
 
     index: Searchable
+    released: Released
     receiver: Receiver
     disk: Disk
-    watcher: AssociationWatcher
+    watchers: Sequence[AssociationWatcher]
     record: Record
     retrieved: Retrievals
-    heads: Heads
 
 
 def web_routes(settings: Settings, tokens: Tokens, parts: WebParts) -> Routes:
@@ -40,7 +41,7 @@ def web_routes(settings: Settings, tokens: Tokens, parts: WebParts) -> Routes:
     store = StoreParts(
         parts.receiver,
         parts.disk,
-        parts.watcher,
+        parts.watchers,
         frozenset(str(each.abstract_syntax) for each in contexts),
         settings.node.ae_title,
         titles_of(settings.tokens),
@@ -48,12 +49,12 @@ def web_routes(settings: Settings, tokens: Tokens, parts: WebParts) -> Routes:
         behind_proxy=behind_proxy,
     )
     return [
-        *search_routes(tokens, Search(parts.index, behind_proxy=behind_proxy)),
+        *search_routes(tokens, Search(parts.index, parts.released, behind_proxy=behind_proxy)),
         *wado_routes(
             tokens,
             parts.retrieved.originals,
             parts.retrieved.transcoding,
-            parts.heads,
+            parts.index,
             behind_proxy=behind_proxy,
         ),
         *store_routes(tokens, Store(store), parts.record),

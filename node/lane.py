@@ -23,6 +23,7 @@ from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RQ
 from dicom import pdu
 from dicom.abort import FROM_PROVIDER, AbortReason
 from dicom.errors import ProtocolFault
+from node import prompt
 from node.conversation import AssociationWatcher, Conversation, Outcome
 from node.exchange import Exchange
 from node.handshake import Failure
@@ -111,9 +112,9 @@ class Lane:
         if self._dul.state_machine.current_state == _CLOSING:
             return self._linger()
         if not self._may_read():
-            return False
+            return prompt.pause()
         try:
-            if not self._inbox.waiting and not self._transport.readable(0):
+            if not self._inbox.waiting and not self._transport.readable(prompt.LOOK_MS):
                 return False
             self._serve()
         except ProtocolFault as fault:
@@ -322,6 +323,7 @@ class Lane:
 
 def install(lane: Lane, association: Association) -> None:
     """Put the lane in the place of the association's own look at its socket."""
+    prompt.install(association)
     dul = association.dul
     dul._is_transport_event = lane.step  # type: ignore[method-assign]  # noqa: SLF001  (receive.md)
     process = dul._process_recv_primitive  # noqa: SLF001  (as above)

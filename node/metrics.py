@@ -25,7 +25,7 @@ Facts = Mapping[str, Mapping[str, object]]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 UNKNOWN: Final = "unknown"
-"""The label of every AE title that is not among the configured peers."""
+"""The label of every AE title that is not among the configured peers, and no token's."""
 
 _GAUGES: Final = (
     ("node", "uptime_s", "penumbra_uptime_seconds", "Time since the start."),

@@ -32,8 +32,15 @@ READING: Final = 2
 FETCHING: Final = 8
 """and those that wait for destinations, so that a slow one keeps nobody from the spool."""
 
+LOOK_S: Final = 0.1
+"""So often, while one object is waited for, whether it is wanted still is asked."""
+
 Chunks = Sequence[memoryview]
 log = structlog.get_logger()
+
+
+class _Unwanted(Exception):  # noqa: N818  (no error: nobody waits any more)
+    pass
 
 
 class Originals:
@@ -103,15 +110,21 @@ class Originals:
         except StorageFault as fault:
             return [_mapped(self._fetched(instance, fault))]
 
-    def ahead(self, stored: Iterable[Stored]) -> Generator[tuple[Stored, Chunks | StorageFault]]:
+    def ahead(
+        self, stored: Iterable[Stored], is_wanted: Callable[[], bool] = lambda: True
+    ) -> Generator[tuple[Stored, Chunks | StorageFault]]:
         """Give objects in their order, proven; the next ones are read meanwhile.
 
-        Or why one cannot be had, in its place. Close the iterator when no more are wanted.
+        Or why one cannot be had, in its place. Close the iterator when no more are wanted; it
+        ends by itself when `is_wanted` says so, which is asked while one is waited for.
         """
         waiting: deque[tuple[Stored, Future[Chunks]]] = deque()
         held_bytes = 0
 
         def first() -> tuple[Stored, Chunks | StorageFault]:
+            while not _is_over(waiting[0][1]):
+                if not is_wanted():
+                    raise _Unwanted
             one, future = waiting.popleft()
             return one, self._got(one.instance, future)
 
@@ -124,6 +137,8 @@ class Originals:
                 waiting.append((one, self._submit(one.instance)))
             while waiting:
                 yield first()
+        except _Unwanted:
+            return
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -221,6 +236,15 @@ class _Threads:
         while (task := self._waiting.get()) is not None:
             task()
             del task  # or what it holds would stay mapped until the next one
+
+
+def _is_over(future: "Future[Chunks]") -> bool:
+    """Wait a moment for it; says whether it has ended, in whichever way."""
+    try:
+        future.exception(LOOK_S)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _settle(done: "Future[Chunks]", make: Callable[[], Chunks]) -> None:

@@ -25,6 +25,10 @@ class Hearer(Protocol):
     def is_cancelled(self) -> bool:
         """Whether no more is wanted."""
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody is there any more."""
+
     def require(self) -> None:
         """Raise PeerGone where nobody is there any more."""
 

@@ -116,7 +116,8 @@ class Retention:
         self._ledger = ledger
         self._index_is_behind = index_is_behind
         self._letting_go = letting_go(ledger, settings)
-        self._leaving = Leaving(spool, reader, ledger.places, index.wholly_read, self._breathe)
+        self._index = index
+        self._leaving = Leaving(spool, reader, ledger.places, self._indexed, self._breathe)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
         self._looks, self._rooms = Turns(LOOK_RESTS), Turns(ROOM_RESTS)
@@ -187,6 +188,14 @@ class Retention:
         if self._table.keep_free_mb is None:
             return -1
         return self._table.keep_free_mb * MB - self._spool.free_bytes()
+
+    def _indexed(self) -> Mapping[str, int]:
+        """Say up to where of each segment the index needs the bytes no longer.
+
+        Where room is short they do not wait for heads, which are made behind all else: an object
+        that leaves without one keeps its row, and describes itself from where it is proven.
+        """
+        return self._index.position() if self._short_bytes() > 0 else self._index.wholly_read()
 
     def _look_at_series(self, done: _Pass, now: float, short_bytes: int) -> None:
         """Look at every Series; where nothing but room is due, until there is enough."""

@@ -182,10 +182,12 @@ class Retrieving:
             raise CannotCount(f"the index does not answer: {fault.code}") from fault
 
     def ahead(
-        self, found: Sequence[Stored]
+        self, found: Sequence[Stored], hearer: Hearer
     ) -> Generator[tuple[Stored, Sequence[Chunk] | StorageFault]]:
-        """Give what is to be sent, in order, read ahead."""
-        return self._originals.ahead(found)
+        """Give what is to be sent, in order, read ahead, until the hearer wants no more."""
+        return self._originals.ahead(
+            found, is_wanted=lambda: not (hearer.is_gone or hearer.is_cancelled)
+        )
 
     def transcoded(self, chunks: Sequence[Chunk], one: Stored, syntax: str) -> Sequence[Chunk]:
         """Give an object in another transfer syntax. Raises Refused."""
@@ -236,10 +238,11 @@ class _Sending:
         """Send until all is done, or nobody wants more. Raises PeerGone."""
         ordered, place = in_order(found), 0
         try:
-            with closing(self._retrieving.ahead(ordered)) as ahead:
+            hearer = self._progress.hearer
+            with closing(self._retrieving.ahead(ordered, hearer)) as ahead:
                 for one, got in ahead:
-                    self._progress.hearer.require()
-                    if self._progress.hearer.is_cancelled:
+                    hearer.require()
+                    if hearer.is_cancelled:
                         return
                     self._count(one, self._send(one, got))
                     place += 1

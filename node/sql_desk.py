@@ -5,6 +5,7 @@ a patient.
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,8 +65,10 @@ class SqlDesk:
         self._clock = clock
         self.reports = reports
 
-    def ask(self, wanted: Wanted, role: Role, by: str) -> Answer:
-        """Answer as a role may ask; a report is answered as its own role.
+    def ask(
+        self, wanted: Wanted, role: Role, by: str, stop: threading.Event | None = None
+    ) -> Answer:
+        """Answer as a role may ask, until `stop` is set; a report is answered as its own role.
 
         Raises NotAuthorised for a report or a table that is not for this role, DoesNotMatch for a
         report that is not there, CannotUnderstand, OutOfResources, StorageFault.
@@ -82,7 +85,7 @@ class SqlDesk:
         told: dict[str, Any] = {"role": str(given), "digest": digest_of(sql)}
         told |= {"report": wanted.report, "format": wanted.form}
         try:
-            answer = self._questions.ask(question, given)
+            answer = self._questions.ask(question, given, stop)
         except Fault as fault:
             self._note(by, {**told, "fault": fault.code, "ms": _ms(began_s)})
             raise

@@ -5,11 +5,13 @@ that kills one shall not kill the front. Bytes go to a child and back in memory 
 through a pipe. Objects that are not compressed are written anew here, which takes little.
 """
 
+import contextlib
 import json
 import mmap
 import os
 import queue
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -28,6 +30,8 @@ CHILDREN: Final = 2
 TIMEOUT_S: Final = 60.0
 SLOWEST_BYTES_PER_S: Final = 1e6
 """Of compressed bytes."""
+GRACE_S: Final = 1
+"""A child that outlives its time by so long ends itself."""
 NICENESS: Final = 5
 MEMORY_LIMIT_BYTES: Final = 6 << 30
 """An object of 2 GB when native is the largest that is made, and is in memory twice."""
@@ -80,16 +84,16 @@ class _Child:
     def transcode(
         self, part10: Sequence[Chunk], source: Source, transfer_syntax_uid: str
     ) -> memoryview:
+        patience_s = TIMEOUT_S + sum(map(len, part10)) / SLOWEST_BYTES_PER_S
         given, made = _memory("given"), _memory("made")
         try:
             for chunk in part10:
                 _write(given, chunk)
             asked = {
                 "given": _path(given), "made": _path(made), "source": source,
-                "syntax": transfer_syntax_uid,
+                "syntax": transfer_syntax_uid, "within_s": patience_s,
             }  # fmt: skip
-            size_bytes = sum(map(len, part10))
-            answer = self._ask(asked, TIMEOUT_S + size_bytes / SLOWEST_BYTES_PER_S, source)
+            answer = self._ask(asked, patience_s, source)
             if "fault" in answer:
                 raise Refused(str(answer["fault"]))
             return memoryview(mmap.mmap(made, 0, access=mmap.ACCESS_READ))
@@ -164,10 +168,16 @@ def main() -> None:
 
     configure("error")  # what a library says of an object may quote it (P6)
     os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # when memory runs out, this goes, and not the front
+        Path("/proc/self/oom_score_adj").write_text("1000")
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, hard))
     for line in sys.stdin.buffer:
-        sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
+        asked = json.loads(line)
+        # Whoever asked may be gone by then. It ends a codec that hangs, which no handler would.
+        signal.alarm(int(asked["within_s"]) + GRACE_S)
+        sys.stdout.write(json.dumps(_answer(asked)) + "\n")
+        signal.alarm(0)
         sys.stdout.flush()
 
 

@@ -19,6 +19,7 @@ class Programs:
 
     load: Path
     floor: Path
+    """Takes a log to append to; without one it is a receiver that keeps nothing."""
     durable: Path
     """A shared library for LD_PRELOAD."""
 

@@ -29,7 +29,7 @@ ROUNDS = 5
 INDEXED_WITHIN_S = 600.0
 TABLES = """
 [peers.BENCH]
-may = ["store", "find", "move", "get"]
+may = ["store", "find"]
 [tokens.bench]
 digest = "{digest}"
 may = ["query", "retrieve"]

@@ -6,7 +6,7 @@ from bench.bounds import Figure
 from bench.laps import Results
 from bench.query.beside import NODE, ORTHANC, case
 from bench.query.questions import KINDS
-from bench.query.retrieving import MOVE, WADO
+from bench.query.retrieving import FIRST_OBJECT, MOVE, WADO
 from bench.query.scale import MANY
 
 COMMAND = "python -m bench.query"
@@ -44,10 +44,14 @@ def figures() -> Iterator[Figure]:
             lambda results, way=way: results.ratio(way, NODE, ORTHANC),  # type: ignore[misc]
             RATE, f"{COMMAND} --parts retrieve",
         )  # fmt: skip
+    yield Figure(
+        "C-MOVE: the first object is on its way, the slowest of all turns", FIRST_BYTE_MS, False,
+        "ms", _found(FIRST_OBJECT), LATENCY, f"{COMMAND} --parts retrieve",
+    )  # fmt: skip
     yield Figure("WADO-RS: the first byte, the slowest of all turns", FIRST_BYTE_MS, False, "ms",
                  _found(f"first byte, {NODE}"), LATENCY, f"{COMMAND} --parts retrieve")  # fmt: skip
-    yield Figure("the front's memory grows, while it gives 526 MB six times", MEMORY_MB, False,
-                 "MB", _memory, "mapped segments count while they are sent",
+    yield Figure("the front's memory grows, while it gives 526 MB nine times", MEMORY_MB, False,
+                 "MB", _memory, "some objects are read ahead for each retrieval",
                  f"{COMMAND} --parts retrieve")  # fmt: skip
 
 

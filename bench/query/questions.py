@@ -44,11 +44,13 @@ RETURNED: Final = (
 
 def study(number: int) -> Study:
     """Make the facts of one study."""
+    patient = number // 2  # of one name: Orthanc keeps the first that it hears for a PatientID
+    chance = random.Random(patient)
+    name = "".join(chance.choice(SYLLABLES) for _ in range(3)) + f"^{chance.choice(GIVEN)}"
     chance = random.Random(number)
-    family = "".join(chance.choice(SYLLABLES) for _ in range(3))
     return Study(
-        f"P{number // 2:07d}",
-        f"{family}^{chance.choice(GIVEN)}",
+        f"P{patient:07d}",
+        name,
         FIRST_DAY + dt.timedelta(days=chance.randrange(DAYS)),
         chance.choice(MODALITIES),
         f"{PYDICOM_ROOT_UID}7.1.{1_000_000_000 + number}",

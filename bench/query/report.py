@@ -9,7 +9,7 @@ from bench.laps import Results
 from bench.query.beside import NODE, ORTHANC, case
 from bench.query.figures import WAYS, figures
 from bench.query.questions import KINDS
-from bench.query.retrieving import MOVE, WADO
+from bench.query.retrieving import MOVES, WADO
 
 BEGIN = "<!-- bench-query: begin (made by `make bench-query`; do not edit) -->"
 END = "<!-- bench-query: end -->"
@@ -67,10 +67,12 @@ def _scale(results: Results) -> Iterator[str]:
 
 def _retrieved(results: Results) -> Iterator[str]:
     rows = []
-    for way in (MOVE, WADO):
+    for way in (*MOVES, WADO):
         for name in results.names(way):
             rate, mb = results.rate(way, name), results.mb_per_s(way, name)
             first = results.findings.get(f"first byte, {name}") if way == WADO else None
-            rows.append((f"{way}, {name}", number(rate), number(mb), number(first)))
+            used = results.cpu_ms(way, name)
+            rows.append((f"{way}, {name}", *map(number, (rate, mb, used, first))))
     if rows:
-        yield from table(("", "objects/s", "MB/s", "first byte, ms"), rows, words=1)
+        heads = "", "objects/s", "MB/s", "server's CPU ms per object", "first byte, ms"
+        yield from table(heads, rows, words=1)

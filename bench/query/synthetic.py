@@ -1,8 +1,8 @@
 """An index of made-up studies, as large as wanted, written straight through Arrow.
 
-Studies lie in the order of their dates, as they arrive; a study has 1 to 40 series, most have few.
-Names come in several scripts. Counts say what a study would hold; rows of Instances are made for
-one in each series.
+Studies lie in the order of their dates, as they arrive. A study has 1 to 40 series and a series 1
+to 60 objects; most have few, for many objects of one series cost less by the row. Names come in
+several scripts. UIDs, digests and times are as hard to pack as real ones.
 """
 
 import datetime as dt
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from pyarrow import lib as arrow
 
 from storage.index.database import Index
-from storage.index.keys import hash_column, hashed
+from storage.index.keys import HASHED, hash_column, in_sql
 from storage.index.rows import folded_text
 from storage.index.schema import COLUMNS, arrow_schema
 
 CHUNK: Final = 20_000
 MOST_SERIES: Final = 40
+MOST_OBJECTS: Final = 60
 _ROOT: Final = "1.2.826.0.1.3680043.10.1520"
 _FIRST_DAY: Final = dt.date(2016, 1, 1)
 _DAYS: Final = 3650
@@ -40,7 +41,18 @@ _MODALITIES: Final = ("CT", "MR", "CR", "DX", "US", "MG", "NM", "PT", "XA", "RF"
 _SHARES: Final = (0.25, 0.2, 0.1, 0.15, 0.15, 0.06, 0.03, 0.02, 0.02, 0.02)
 _PARTS: Final = ("CHEST", "HEAD", "ABDOMEN", "KNEE", "BREAST", "SPINE", "PELVIS", "")
 
+_ALIKE: Final = """
+    sha256(SOPInstanceUID) AS digest, '1.2.840.10008.5.1.4.1.1.2' AS SOPClassUID,
+    received_at::DATE AS ContentDate, received_at::TIME AS ContentTime,
+    received_at::DATE AS AcquisitionDate, received_at::TIME AS AcquisitionTime,
+    1 AS AcquisitionNumber, 'ORIGINAL\\PRIMARY\\AXIAL' AS ImageType,
+    512 AS "Rows", 512 AS "Columns", 16 AS BitsAllocated,
+    'PENUMBRA' AS called_ae, '192.0.2.10' AS address, 'dimse' AS origin, '' AS rule,
+    '1.2.840.10008.1.2.1' AS transfer_syntax_uid, 'synthetic' AS segment, 500000 AS length_bytes"""
+"""What the rows of Instances hold besides, of which the database makes the most part sooner."""
+
 Numbers = NDArray[np.int64]
+Columns = dict[str, Any]
 
 
 def make(path: Path, studies: int, seed: int) -> None:
@@ -70,17 +82,25 @@ def _names() -> list[tuple[str, str | None]]:
     return found
 
 
-def _uids(kind: int, numbers: Numbers) -> list[str]:
+def _uids(kind: int, numbers: Numbers) -> Any:
     """UIDs like those of machines: a root, and digits without order."""
     mixed = (numbers.astype(np.uint64) + np.uint64(kind << 40)) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
     other = (mixed * np.uint64(0xBF58476D1CE4E5B9)) % np.uint64(10**9)
     pairs = zip(mixed.tolist(), other.tolist(), strict=True)
-    return [f"{_ROOT}.{kind}.{one}.{two}" for one, two in pairs]
+    return arrow.array([f"{_ROOT}.{kind}.{one}.{two}" for one, two in pairs])
 
 
-def _key(keyword: str, uids: list[str]) -> dict[str, list[Any]]:
-    return {keyword: uids, hash_column(keyword): [hashed(uid) for uid in uids]}
+def _skewed(random: np.random.Generator, most: int, count: int) -> Numbers:
+    """Draw numbers from 1 to `most`, small ones far more often."""
+    weights = np.arange(1, most + 1, dtype=float) ** -2
+    return random.choice(most, size=count, p=weights / weights.sum()) + 1
+
+
+def _spread(sizes: Numbers) -> tuple[Numbers, Numbers]:
+    """Give each member of groups of these sizes its group's number, and its own in the group."""
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
 
 def _chunk(
@@ -88,32 +108,18 @@ def _chunk(
     studies: int,
     random: np.random.Generator,
     names: list[tuple[str, str | None]],
-) -> dict[str, Any]:
+) -> dict[str, Columns]:
     count = len(numbers)
-    weights = np.arange(1, MOST_SERIES + 1) ** -1.5
-    series = random.choice(MOST_SERIES, size=count, p=weights / weights.sum()) + 1
-    jitter = random.integers(-2, 3, size=count)
-    days = np.clip(numbers * _DAYS // studies + jitter, 0, _DAYS)
+    sizes = _skewed(random, MOST_SERIES, count)
+    objects = _skewed(random, MOST_OBJECTS, int(sizes.sum()))
+    days = np.clip(numbers * _DAYS // studies + random.integers(-2, 3, size=count), 0, _DAYS)
     patients = random.integers(0, max(1, studies // 3), size=count)
     modality = random.choice(len(_MODALITIES), size=count, p=_SHARES)
-    picked = [names[one] for one in (patients * 7919 % len(names)).tolist()]
-    uids = _uids(1, numbers)
-    dates = [_FIRST_DAY + dt.timedelta(days=int(day)) for day in days]
-    images = series * random.integers(1, 200, size=count)
-    patient = {
-        "PatientID": [f"{one:08d}" for one in patients.tolist()],
-        "IssuerOfPatientID": [""] * count,
-        "PatientName": [name for name, _ in picked],
-        "PatientName_folded": [folded for _, folded in picked],
-        "PatientBirthDate": [
-            dt.date(1930, 1, 1) + dt.timedelta(days=int(one) * 37 % 30_000) for one in patients
-        ],
-        "PatientSex": np.where(patients % 2 == 0, "F", "M").tolist(),
-    }
+    patient = _patients(patients, names)
     study = {
         **patient,
-        **_key("StudyInstanceUID", uids),
-        "StudyDate": dates,
+        "StudyInstanceUID": _uids(1, numbers),
+        "StudyDate": [_FIRST_DAY + dt.timedelta(days=int(day)) for day in days],
         "StudyTime": [dt.time(one % 24, one % 60, one % 59) for one in numbers.tolist()],
         "AccessionNumber": [f"A{one:010d}" for one in numbers.tolist()],
         "StudyID": [str(one % 100_000) for one in numbers.tolist()],
@@ -121,66 +127,82 @@ def _chunk(
         "ReferringPhysicianName": [f"DOCTOR{one % 500}^X" for one in patients.tolist()],
         "ReferringPhysicianName_folded": [f"doctor{one % 500}^x" for one in patients.tolist()],
         "ModalitiesInStudy": [_MODALITIES[one] for one in modality.tolist()],
-        "NumberOfStudyRelatedSeries": series.tolist(),
-        "NumberOfStudyRelatedInstances": images.tolist(),
+        "NumberOfStudyRelatedSeries": sizes,
+        "NumberOfStudyRelatedInstances": np.add.reduceat(objects, np.cumsum(sizes) - sizes),
     }
-    return {"study": study, "patient": patient, **_below(numbers, series, modality, uids, dates)}
+    owner, within = _spread(sizes)
+    keys = numbers[owner] * MOST_SERIES + within
+    series = _series(study, owner, keys, [_MODALITIES[one] for one in modality[owner].tolist()])
+    series["NumberOfSeriesRelatedInstances"] = objects
+    instance = _instances(series, objects, keys, random)
+    return {"patient": patient, "study": study, "series": series, "instance": instance}
 
 
-def _below(
-    numbers: Numbers, series: Numbers, modality: Numbers, uids: list[str], dates: list[dt.date]
-) -> dict[str, Mapping[str, list[Any]]]:
-    """Make the rows of Series, and of one Instance in each."""
-    owner = np.repeat(np.arange(len(numbers)), series)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(series) - series, series)
-    keys = numbers[owner] * (MOST_SERIES + 1) + within
-    series_uids, sops = _uids(2, keys), _uids(3, keys)
-    study_uids = [uids[one] for one in owner.tolist()]
-    modalities = [_MODALITIES[one] for one in modality[owner].tolist()]
-    days = [dates[one] for one in owner.tolist()]
-    count = len(owner)
+def _patients(patients: Numbers, names: list[tuple[str, str | None]]) -> Columns:
+    picked = [names[one] for one in (patients * 7919 % len(names)).tolist()]
     return {
-        "series": {
-            **_key("StudyInstanceUID", study_uids),
-            **_key("SeriesInstanceUID", series_uids),
-            "Modality": modalities,
-            "SeriesNumber": (within + 1).tolist(),
-            "SeriesDescription": [f"{one} {n % 12}" for n, one in enumerate(modalities)],
-            "SeriesDate": days,
-            "BodyPartExamined": [_PARTS[one % 8] for one in owner.tolist()],
-            "StationName": [f"{one}{n % 3}" for n, one in enumerate(modalities)],
-            "NumberOfSeriesRelatedInstances": [1] * count,
-        },
-        "instance": {
-            **_key("StudyInstanceUID", study_uids),
-            **_key("SeriesInstanceUID", series_uids),
-            **_key("SOPInstanceUID", sops),
-            "SOPClassUID": ["1.2.840.10008.5.1.4.1.1.2"] * count,
-            "InstanceNumber": [1] * count,
-            "ContentDate": days,
-            "received_at": [dt.datetime.combine(one, dt.time(12)) for one in days],
-            "calling_ae": modalities,
-            "called_ae": ["PENUMBRA"] * count,
-            "association": [f"{one:032x}" for one in numbers[owner].tolist()],
-            "origin": ["dimse"] * count,
-            "rule": [""] * count,
-            "transfer_syntax_uid": ["1.2.840.10008.1.2.1"] * count,
-            "digest": [f"{one * 0x9E3779B97F4A7C15:064x}" for one in keys.tolist()],
-            "segment": ["synthetic"] * count,
-            "segment_offset": [one * 500_000 for one in range(count)],
-            "length_bytes": [500_000] * count,
-        },
+        "PatientID": [f"{one:08d}" for one in patients.tolist()],
+        "IssuerOfPatientID": [""] * len(patients),
+        "PatientName": [name for name, _ in picked],
+        "PatientName_folded": [folded for _, folded in picked],
+        "PatientBirthDate": [
+            dt.date(1930, 1, 1) + dt.timedelta(days=int(one) * 37 % 30_000) for one in patients
+        ],
+        "PatientSex": np.where(patients % 2 == 0, "F", "M").tolist(),
     }
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, made: Mapping[str, Mapping[str, Any]]) -> None:
+def _series(study: Columns, owner: Numbers, keys: Numbers, modalities: list[str]) -> Columns:
+    stations = [f"{one}{n % 3}" for n, one in enumerate(modalities)]
+    return {
+        "StudyInstanceUID": study["StudyInstanceUID"].take(arrow.array(owner)),
+        "SeriesInstanceUID": _uids(2, keys),
+        "Modality": modalities,
+        "SeriesNumber": keys % MOST_SERIES + 1,
+        "SeriesDescription": [f"{one} {n % 12}" for n, one in enumerate(modalities)],
+        "SeriesDate": [study["StudyDate"][one] for one in owner.tolist()],
+        "SeriesTime": [dt.time(one % 24, one % 60, one % 59) for one in keys.tolist()],
+        "BodyPartExamined": [_PARTS[one % 8] for one in owner.tolist()],
+        "ProtocolName": [f"{one} protocol {n % 40}" for n, one in enumerate(modalities)],
+        "FrameOfReferenceUID": _uids(4, keys),
+        "InstitutionName": ["Example Hospital"] * len(owner),
+        "StationName": stations,
+        "Manufacturer": [f"Maker of {one}" for one in modalities],
+        "ManufacturerModelName": [f"Model of {one}" for one in stations],
+    }
+
+
+def _instances(
+    series: Columns, objects: Numbers, keys: Numbers, random: np.random.Generator
+) -> Columns:
+    owner, within = _spread(objects)
+    of_series = arrow.array(owner)
+    days = np.array(series["SeriesDate"], dtype="datetime64[us]")[owner]
+    since_us = np.sort(random.integers(0, 86_400_000_000, size=len(owner)))
+    studies = (keys // MOST_SERIES)[owner]
+    return {
+        "StudyInstanceUID": series["StudyInstanceUID"].take(of_series),
+        "SeriesInstanceUID": series["SeriesInstanceUID"].take(of_series),
+        "SOPInstanceUID": _uids(3, keys[owner] * MOST_OBJECTS + within),
+        "InstanceNumber": within + 1,
+        "received_at": days + since_us.astype("timedelta64[us]"),
+        "calling_ae": arrow.array(series["StationName"]).take(of_series),
+        "association": [f"{one * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128:032x}"
+                        for one in studies.tolist()],
+        "segment_offset": np.arange(len(owner)) * 500_000,
+    }  # fmt: skip
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, made: Mapping[str, Columns]) -> None:
     for table, columns in made.items():
-        names = [column.name for column in COLUMNS[table]]
-        count = len(next(iter(columns.values())))
-        arrays = {name: columns.get(name, [None] * count) for name in names}
-        cursor.register("batch", arrow.table(arrays, schema=arrow_schema(table)))
+        schema = arrow_schema(table)
+        fields = arrow.schema([schema.field(name) for name in columns])
+        own = [column.name for column in COLUMNS[table]]
+        more = [f"{in_sql(key)} AS {hash_column(key)}" for key in HASHED if hash_column(key) in own]
+        more += [_ALIKE] if table == "instance" else []
+        cursor.register("batch", arrow.table(columns, schema=fields))
         cursor.execute(
-            f"INSERT INTO {table} BY NAME SELECT * FROM batch"
+            f"INSERT INTO {table} BY NAME SELECT {', '.join(['*', *sorted(more)])} FROM batch"
             + (" ON CONFLICT DO NOTHING" if table == "patient" else "")
         )
         cursor.unregister("batch")

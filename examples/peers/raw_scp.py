@@ -204,8 +204,8 @@ class _Association:
             self._socket.sendall(ABORT)
             raise _Over
         if number == wish.hang_at:
-            scp.ended.wait()
-            raise _Over
+            while True:  # until the peer leaves
+                self._read(1)
         elements = _elements(command)
         scp.commands.append(elements)
         uid = elements[0x1000].decode().strip("\0 ")

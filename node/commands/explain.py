@@ -109,7 +109,7 @@ def details(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "who", _who(one)
     yield "from", one["address"] + (f", as {one['tls_name']} by TLS" if one["tls_name"] else "")
     yield "verdict", verdict(one) + (f" ({one['cause']})" if one["cause"] else "")
-    if one["outcome"]:
+    if one["accepted_contexts"] or one["refused_contexts"]:  # STOW-RS has none
         yield (
             "contexts",
             f"{one['accepted_contexts']} accepted, {one['refused_contexts']} refused",

@@ -26,7 +26,8 @@ _LONGEST: Final = 20
 _DATE: Final = re.compile(
     r"(eq|ne|gt|lt|ge|le|sa|eb)?([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(T.+)?)?)?"
 )
-_IGNORED: Final = frozenset({"_format", "_pretty"})
+_IGNORED: Final = frozenset({"_format", "_pretty", "_total"})
+"""What is answered for in another place, or always done."""
 
 
 class BadSearch(ServiceFault):
@@ -55,7 +56,7 @@ class Span:
 
 def read(asked: Sequence[tuple[str, str]], issuers: Mapping[str, str]) -> Search:
     """Read the parameters of a search. Raises BadSearch, which names the parameter, not a value."""
-    wanted, count, after = StudyFilter(), DEFAULT_COUNT, ""
+    wanted, count, after, is_count = StudyFilter(), DEFAULT_COUNT, "", False
     for name, value in asked:
         listed = value.split(",")
         if len(listed) > _LONGEST:
@@ -64,13 +65,15 @@ def read(asked: Sequence[tuple[str, str]], issuers: Mapping[str, str]) -> Search
             count = _count(value)
         elif name == AFTER:
             after = value
+        elif (name, value) == ("_summary", "count"):
+            is_count = True
         elif name not in _IGNORED:
             reader = _READERS.get(name)
             if reader is None:
                 known = ", ".join(sorted({*_READERS, "_count"}))
                 raise BadSearch(f"there is no parameter of this name; there are {known}")
             reader(wanted, name, listed, issuers)
-    return Search(wanted, count, after)
+    return Search(wanted, 0 if is_count else count, after)
 
 
 def _count(value: str) -> int:
@@ -99,6 +102,18 @@ def _identifier(
         if not value:
             raise BadSearch(f"{name}: needs a value: urn:oid:1.2.3, or an accession number")
     wanted.of_identifiers(uids, accessions)
+
+
+def _series(wanted: StudyFilter, _name: str, listed: Sequence[str], _: Mapping[str, str]) -> None:
+    wanted.of_members("series", "SeriesInstanceUID", _uids(listed))
+
+
+def _instance(wanted: StudyFilter, _name: str, listed: Sequence[str], _: Mapping[str, str]) -> None:
+    wanted.of_members("instance", "SOPInstanceUID", _uids(listed))
+
+
+def _uids(listed: Sequence[str]) -> list[str]:
+    return [one.rpartition("|")[2].removeprefix("urn:oid:") for one in listed]
 
 
 def _patient(
@@ -193,9 +208,11 @@ _READERS: Final = {
     "_id": _id,
     "_lastUpdated": _updated,
     "identifier": _identifier,
+    "instance": _instance,
     "modality": _modality,
     "patient.identifier": _patient,
     "patient:identifier": _patient,
+    "series": _series,
     "started": _started,
     "status": _status,
     "subject.identifier": _patient,
@@ -205,8 +222,10 @@ PARAMETERS: Final = {
     "_id": "token",
     "_lastUpdated": "date",
     "identifier": "token",
+    "instance": "token",
     "modality": "token",
     "patient": "reference",
+    "series": "token",
     "started": "date",
     "status": "token",
     "subject": "reference",

@@ -19,6 +19,7 @@ _CODES: Final[Mapping[int, str]] = {
     500: "exception",
     503: "transient",
 }
+_BY_IDENTIFIER: Final = "By identifier alone, as :identifier or .identifier has it."
 
 
 def outcome(status: int, words: str) -> Resource:
@@ -33,7 +34,11 @@ def outcome(status: int, words: str) -> Resource:
 
 def capabilities(version: str, since: str, base: str) -> Resource:
     """Say what can be asked; `since` is the date of this release's start, `base` /fhir's URL."""
-    parameters = [{"name": name, "type": kind} for name, kind in PARAMETERS.items()]
+    parameters = [
+        {"name": name, "type": kind}
+        | ({"documentation": _BY_IDENTIFIER} if kind == "reference" else {})
+        for name, kind in PARAMETERS.items()
+    ]
     imaging_study = {
         "type": "ImagingStudy",
         "interaction": [{"code": "read"}, {"code": "search-type"}],

@@ -18,7 +18,7 @@ from dicom.attributes import CATALOGUE, UNIQUE_KEYS, Level
 from dicom.encoding import BIG_ENDIAN
 from dicom.errors import Fault, NotAuthorised, OutOfResources, StorageFault
 from dicom.find_answer import Identifiers
-from dicom.query import BadIdentifier, Query, Root
+from dicom.query import NEARLINE, ONLINE, BadIdentifier, Query, Root
 from dicom.uid import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
 from node.admission import may, table_of
 from node.exchange import FIND_LIMIT
@@ -39,10 +39,6 @@ TRANSFER_SYNTAXES: Final = (
     "1.2.840.10008.1.2.1.99",
     BIG_ENDIAN,
 )
-ONLINE: Final = "ONLINE"
-NEARLINE: Final = "NEARLINE"
-"""Some of it has left the spool, and is fetched from a destination first."""
-
 Released = Callable[[Level, Sequence[str]], Collection[str]]
 _FIRST_PAGE: Final = 16
 """So few matches are waited for before the first is told."""
@@ -62,6 +58,9 @@ class Page(Protocol):
 
     def interrupt(self) -> None:
         """Have a page that is being read end with an error."""
+
+    def let_go(self) -> None:
+        """End for good: hold nothing, and give no more pages."""
 
 
 class Searchable(Protocol):
@@ -203,33 +202,35 @@ class FindService:
     ) -> Generator[list[tuple[str, ...]], None, None]:
         """Search, and yield the matches page by page.
 
-        A seat is held while the index works, not while somebody reads. Raises _Cancelled,
-        PeerGone, OutOfResources after the time-out, StorageFault.
+        A seat is held while the index works, not while somebody reads; a state of the index is
+        held all the while. Raises _Cancelled, PeerGone, OutOfResources after the time-out,
+        StorageFault.
         """
-        budget = _Budget(self._timeout_s)
+        is_late = threading.Event()
         try:
-            with self._index.finding(asked, self._max_matches + 1) as finding:
+            with (
+                self._index.finding(asked, self._max_matches + 1) as finding,
+                _ended_after(self._timeout_s, finding.let_go, is_late),
+            ):
                 size = _FIRST_PAGE
-                while page := self._page(finding, size, asker, budget):
+                while page := self._page(finding, size, asker):
                     yield page
                     if len(page) < size:
                         return
                     size = _PAGE
         except StorageFault:
             _require(asker)  # it was interrupted
-            if budget.is_spent:
-                words = f"the search took longer than {self._timeout_s:g} s; ask for less"
+            if is_late.is_set():
+                words = f"the answer took longer than {self._timeout_s:g} s; ask for less"
                 raise OutOfResources(words) from None
             raise
 
-    def _page(
-        self, finding: Page, size: int, asker: Questioner, budget: "_Budget"
-    ) -> list[tuple[str, ...]]:
+    def _page(self, finding: Page, size: int, asker: Questioner) -> list[tuple[str, ...]]:
         _require(asker)
         while not self._seats.acquire(timeout=_SEAT_S):
             _require(asker)
         try:
-            with asker.interrupting(finding.interrupt), budget.spending(finding.interrupt):
+            with asker.interrupting(finding.interrupt):
                 page = finding.page(size)
         finally:
             self._seats.release()
@@ -245,29 +246,23 @@ def _with_uid(asked: Query) -> Query:
     return replace(asked, returning=(*asked.returning, unique))
 
 
-class _Budget:
-    """The time that the index may work for one question; one thread spends it."""
+@contextmanager
+def _ended_after(
+    seconds: float, end: Callable[[], object], is_late: threading.Event
+) -> Iterator[None]:
+    """Call something when the block takes longer, and note that it does."""
 
-    def __init__(self, seconds: float) -> None:
-        self._left_s = seconds
+    def act() -> None:
+        is_late.set()
+        end()
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether nothing is left."""
-        return self._left_s <= 0
-
-    @contextmanager
-    def spending(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Count the time of the block, and have it stopped when none is left."""
-        timer = threading.Timer(self._left_s, stop)
-        timer.daemon = True
-        started = time.monotonic()
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-            self._left_s -= time.monotonic() - started
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _require(asker: Questioner) -> None:

@@ -67,15 +67,14 @@ class MoveService:
 def destination(settings: Settings, calling_ae: str, title: str) -> Peer:
     """Find the peer that a C-MOVE names.
 
-    Raises MoveDestinationUnknown where there is none of this title with host and port, or the
-    caller's `move_to` does not list it.
+    Raises MoveDestinationUnknown where there is none of this title with host and port, and where
+    it is neither the caller itself nor in the caller's `move_to`.
     """
     peer = settings.peers.get(title)
     if peer is None:
         raise MoveDestinationUnknown("the move destination is not among the [peers]")
     if peer.host is None or peer.port is None:
         raise MoveDestinationUnknown(f"{table_of(title)} has no host and port")
-    wishes = settings.peers[calling_ae].move_to
-    if wishes and title not in wishes:
+    if title != calling_ae and title not in settings.peers[calling_ae].move_to:
         raise MoveDestinationUnknown(f"{table_of(calling_ae)} move_to lacks {title}")
     return peer

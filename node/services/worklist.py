@@ -133,8 +133,7 @@ class WorklistService:
                 asker.send(b"".join(unsent))
                 raise OutOfResources(f"more than {self._max_matches} matches; ask for less")
             account.matches += 1
-            made = worklist_query.answer(asked, told)
-            whole = worklist_query.encoded(made, question.transfer_syntax_uid)
+            whole = worklist_query.answer(asked, told, question.transfer_syntax_uid)
             unsent.append(asker.responses.pending(code, whole))
             if account.matches == 1 or len(unsent) == _TOGETHER:
                 asker.send(b"".join(unsent))

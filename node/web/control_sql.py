@@ -19,7 +19,7 @@ def control_routes(desk: SqlDesk) -> list[Route]:
 
     async def ask(request: Request) -> Response:
         wanted = SqlWanted.model_validate_json(await request.body()).wanted()
-        answer = await door.run(desk.ask, wanted, Role.IDENTIFIED, BY)
+        answer = await door.ask_as(wanted, Role.IDENTIFIED, BY, request)
         return door.response(answer, wanted.form, "answer")
 
     async def reports(_request: Request) -> Response:

@@ -34,6 +34,12 @@ AT_ONCE: Final = 4
 """So many questions are answered at a time; the others wait, and hold up nobody else."""
 BODY_S: Final = 30.0
 _LONGEST_QUERY: Final = 8192
+_READING: Final = ("GET", "HEAD")
+_ANYTHING: Final = "/{rest:path}"
+_METHODS: Final = {
+    "/ImagingStudy/_search": ["POST"],
+    _ANYTHING: [*_READING, "POST", "PUT", "PATCH", "DELETE"],  # so that FHIR's own answer is given
+}
 
 
 def fhir_routes(tokens: Tokens, desk: Desk, *, behind_proxy: bool = False) -> list[Route]:
@@ -46,13 +52,13 @@ def fhir_routes(tokens: Tokens, desk: Desk, *, behind_proxy: bool = False) -> li
         ("/ImagingStudy", web.search, True),
         ("/ImagingStudy/_search", web.search, True),
         ("/ImagingStudy/{id}", web.study, True),
-        ("/{rest:path}", web.nothing, False),
+        (_ANYTHING, web.nothing, False),
     ]
     return [
         Route(
             PREFIX + path,
             _in_fhir(guarded(tokens, "fhir" if needs else None, handler)),
-            methods=["POST"] if path.endswith("_search") else ["GET"],
+            methods=_METHODS.get(path, ["GET"]),
         )
         for path, handler, needs in paths
     ]
@@ -122,7 +128,9 @@ class _Web:
         page = await self._asked(lambda: self._desk.search(search, base))
         return _answer(bundle(page, base + PREFIX, asked))
 
-    async def nothing(self, _request: Request, _caller: Caller) -> Response:
+    async def nothing(self, request: Request, _caller: Caller) -> Response:
+        if request.method not in _READING:
+            raise HTTPException(405, "FHIR is for reading here", {"Allow": "GET, HEAD"})
         raise HTTPException(404, "there are /fhir/metadata and /fhir/ImagingStudy")
 
     def _base(self, request: Request) -> str:

@@ -71,22 +71,27 @@ def guarded(
     async def handle(request: Request) -> Response:
         caller = _admitted(request, tokens)
         if isinstance(caller, Response):
-            return caller
+            return _private(caller)
         asked = _path(request) if path is None else path
         if may is None or may in caller.may:
             answer = await _answered(request, caller, handler, asked)
         else:
             words = f'[tokens.{caller.name}] lacks may = ["{may}"]'
             answer = problem(403, "not-authorised", words)
-        for key, value in _HEADERS.items():
-            answer.headers.setdefault(key, value)
         used = {"method": request.method, "path": asked, "status": answer.status_code}
         log.info("api", token=caller.name, address=_address(request), **used)
         if record is not None:
             await anyio.to_thread.run_sync(_recorded, record, caller.name, used)
-        return answer
+        return _private(answer)
 
     return handle
+
+
+def _private(answer: Response) -> Response:
+    """Keep an answer from caches and from other sites' pages, unless it says otherwise."""
+    for key, value in _HEADERS.items():
+        answer.headers.setdefault(key, value)
+    return answer
 
 
 def _admitted(request: Request, tokens: Tokens) -> Caller | Response:

@@ -49,7 +49,7 @@ class SqlWanted(BaseModel):
 async def _ask(request: Request, abilities: Abilities, caller: Caller) -> Response:
     door = _door(abilities)
     wanted = SqlWanted.model_validate_json(await asked.body(request)).wanted()
-    answer = await door.ask(wanted, caller)
+    answer = await door.ask(wanted, caller, request)
     return door.response(answer, wanted.form, wanted.report or "answer")
 
 

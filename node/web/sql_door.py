@@ -1,5 +1,7 @@
 """The desk for questions in SQL as the web's event loop asks it: in threads, answered in pieces."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
@@ -8,6 +10,7 @@ import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -46,14 +49,26 @@ class SqlDoor:
         self.desk = desk
         self._limiter: CapacityLimiter | None = None
 
-    async def ask(self, wanted: Wanted, caller: Caller) -> Answer:
-        """Ask a question. Raises HTTPException for what is refused or has to wait; Faults."""
+    async def ask(self, wanted: Wanted, caller: Caller, request: Request) -> Answer:
+        """Ask a question whose request has been read, as long as somebody waits for its answer.
+
+        Raises HTTPException for what is refused or has to wait; Faults.
+        """
         try:
-            return await self.run(self.desk.ask, wanted, role_of(caller), f"token {caller.name}")
+            return await self.ask_as(wanted, role_of(caller), f"token {caller.name}", request)
         except NotAuthorised as fault:
             raise HTTPException(403, str(fault)) from fault
         except OutOfResources as fault:
             raise HTTPException(503, str(fault), {"Retry-After": str(RETRY_S)}) from fault
+
+    async def ask_as(self, wanted: Wanted, role: Role, by: str, request: Request) -> Answer:
+        """As `ask`, for whoever has a role. Raises Faults."""
+        stop = threading.Event()
+        watching = asyncio.create_task(_set_when_gone(request, stop))
+        try:
+            return await self.run(self.desk.ask, wanted, role, by, stop)
+        finally:
+            watching.cancel()
 
     async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Do what may block."""
@@ -64,6 +79,12 @@ class SqlDoor:
     def response(self, answer: Answer, form: str, name: str) -> Response:
         """Send an answer as a file, piece by piece; `name` is its own, without an ending."""
         return _Streamed(self, answer, form, name)
+
+
+async def _set_when_gone(request: Request, gone: threading.Event) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
 
 
 class _Streamed(Response):

@@ -31,7 +31,7 @@ _ISOLATED: Final = {
     # Nothing of it may ask anybody but this node.
     "Content-Security-Policy": (
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'self';"
-        " form-action 'self'"
+        " base-uri 'self'; form-action 'self'"
     ),
 }
 _FRESH: Final = {"Cache-Control": "no-cache"}

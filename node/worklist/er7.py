@@ -7,7 +7,7 @@ fault.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from config.worklist_checks import HL7_CHARSETS
@@ -37,6 +37,8 @@ class Signs:
     repetition: str = "~"
     escape: str = "\\"
     part: str = "&"
+    encoding: str = "ascii"
+    """Python's name of the message's character set: bytes in an escape are of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def unescaped(text: str, signs: Signs) -> str:
         if word.startswith(".") or word.upper() == "X0D" or word.upper() == "X0A":
             return " "
         if re.fullmatch(r"X([0-9A-Fa-f]{2})+", word):
-            return bytes.fromhex(word[1:]).decode("ascii", "replace")
+            return bytes.fromhex(word[1:]).decode(signs.encoding, "replace")
         return ""  # highlighting, and what only two partners know
 
     return re.sub(_ESCAPED.format(re.escape(signs.escape)), meant, text).strip()
@@ -126,6 +128,7 @@ def read(data: bytes, default_charset: str) -> Message:
         raise NotHl7(207, f"the message has more than {_MOST_SEGMENTS} segments")
     signs = _signs(lines[0])
     encoding = _encoding(lines[0], signs, default_charset)
+    signs = replace(signs, encoding=encoding)
     try:
         texts = [line.decode(encoding) for line in lines]
     except UnicodeError:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from dicom import moments
 from dicom.errors import CannotUnderstand
-from dicom.worklist import STEPS, checked, whole
+from dicom.worklist import STEPS, checked, checked_facts, whole
 from node.worklist.er7 import Message, NotHl7, Segment, Signs, component_of
 from storage.ledger.worklist import Draft, Order
 
@@ -60,7 +60,8 @@ def asked_by(message: Message, stations: Mapping[str, str]) -> Asked:
         return _orders(message, stations)
     if kind in UPDATES:
         patient_id, issuer = _identity(message.first("PID"), 3, "PID-3")
-        return Asked(patients=[Patient(patient_id, issuer, _patient(message.first("PID")))])
+        facts = checked_facts(_patient(message.first("PID")))
+        return Asked(patients=[Patient(patient_id, issuer, facts)])
     if kind in MERGES:
         return Asked(patients=list(_merges(message)))
     known = {each for each, _ in ORDERS | UPDATES | MERGES}
@@ -76,7 +77,7 @@ def _merges(message: Message) -> Iterator[Patient]:
             pid = segment
         elif segment.name == "MRG" and pid is not None:
             old, issuer = _identity(segment, 1, "MRG-1")
-            yield Patient(old, issuer, _patient(pid))
+            yield Patient(old, issuer, checked_facts(_patient(pid)))
             found += 1
     if not found:
         raise NotHl7(100, "there is no MRG behind PID")

@@ -4,6 +4,7 @@ Sequences are matched here: SQL narrows them down to those whose JSON holds the 
 and what is left is read.
 """
 
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any, Final
 import duckdb
 
 from dicom import nested
+from dicom.errors import StorageFault
 from dicom.query import Query
 from storage.index.rows import Value, to_text
 from storage.index.select import select
@@ -22,7 +24,11 @@ _text = lru_cache(8192)(to_text)
 
 
 class Finding:
-    """The matches of one query. One thread reads; `interrupt` may come from another."""
+    """The matches of one query. One thread reads; `interrupt` and `let_go` may come from another.
+
+    From its first page to its last it holds a state of the index, which writes nothing of its log
+    to its file meanwhile.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,8 @@ class Finding:
         self._asked = select(query, limit, offset=offset, is_ordered=is_ordered)
         self._width = len(query.returning)
         self._has_begun = False
+        self._is_over = False
+        self._reading = threading.Lock()
         self._sifted = (
             islice(self._matching_rows(), offset, offset + limit) if query.sequences else None
         )
@@ -47,6 +55,12 @@ class Finding:
 
         None are left where the list is empty.
         """
+        with self._reading:
+            if self._is_over:
+                raise StorageFault("the index answers this question no longer")
+            return self._page(size)
+
+    def _page(self, size: int) -> list[tuple[str, ...]]:
         if not self._has_begun:  # here, where it can be interrupted
             self._has_begun = True
             self._cursor.execute(*self._asked)
@@ -58,6 +72,13 @@ class Finding:
     def interrupt(self) -> None:
         """Have a page that is being read end with an error."""
         self._cursor.interrupt()
+
+    def let_go(self) -> None:
+        """Hold nothing any longer: a page that is being read, and each later one, is an error."""
+        self._is_over = True
+        self._cursor.interrupt()
+        with self._reading:
+            self._cursor.close()
 
     def _matching_rows(self) -> Iterator[tuple[Any, ...]]:
         while page := self._cursor.fetchmany(_SIFTED_AT_ONCE):

@@ -15,13 +15,13 @@ from dicom.entity import Location
 from dicom.json_patch import patched
 from dicom.selection import Stored
 from storage.index.keys import hashed, near
-from storage.index.narrowing import narrowed
+from storage.index.narrowing import among, narrowed
 
 _MOST: Final = 500
 """So many heads are in memory at once."""
 _OF_SERIES: Final = """
     SELECT SOPInstanceUID, base, json FROM {heads}
-    WHERE SeriesInstanceUID = $1 AND (base IS NULL OR SOPInstanceUID IN (SELECT unnest($2)))"""
+    WHERE SeriesInstanceUID = $1 AND (base IS NULL OR {among})"""
 
 
 class HeadRow(NamedTuple):
@@ -101,7 +101,10 @@ def _of_series(
     cursor: duckdb.DuckDBPyConnection, series: str, members: Sequence[Stored]
 ) -> Iterator[tuple[Stored, Mapping[str, object] | None]]:
     uids = [one.instance.arrival.sop_instance_uid for one in members]
-    words = _OF_SERIES.format(heads=narrowed("head_stored", {"SeriesInstanceUID": [series]}))
+    words = _OF_SERIES.format(
+        heads=narrowed("head_stored", {"SeriesInstanceUID": [series]}),
+        among=among("SOPInstanceUID", uids, lambda _: "$2"),
+    )
     rows = cursor.execute(words, [series, uids]).fetchall()
     texts = {uid: (base, text) for uid, base, text in rows}
     wanted = {base for uid in uids if uid in texts and (base := texts[uid][0])}

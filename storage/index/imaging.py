@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import duckdb
 
@@ -84,6 +84,14 @@ class StudyFilter:
                 part += f" AND study.IssuerOfPatientID = {self.bind(issuer)}"
             parts.append(f"({part})")
         self.conditions.append(f"({' OR '.join(parts) or 'false'})")
+
+    def of_members(
+        self, table: Literal["series", "instance"], column: str, uids: Sequence[str]
+    ) -> None:
+        """Ask for Studies that have one of several Series, or Instances."""
+        words = f"SELECT StudyInstanceUID FROM {table} WHERE {column} IN"  # noqa: S608  (our own words)
+        bound = self.bind(list(uids))
+        self.conditions.append(f"study.StudyInstanceUID IN ({words} (SELECT unnest({bound})))")
 
     def of_modalities(self, modalities: Sequence[str]) -> None:
         """Ask for one of several modalities in the Study."""

@@ -14,7 +14,11 @@ from typing import Final
 
 from dicom.errors import NotAuthorised
 from storage.index import account_schema, schema
-from storage.index.taken_from_heads import HEAD_COLUMNS, VIEWS
+from storage.index.outcomes import OUTCOME
+from storage.index.taken_from_heads import HEAD_COLUMNS
+from storage.index.taken_from_heads import VIEWS as OF_HEADS
+
+VIEWS: Final = {**OF_HEADS, "outcome": OUTCOME}
 
 
 class Role(StrEnum):

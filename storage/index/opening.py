@@ -23,6 +23,8 @@ _LEAST_MEMORY: Final = GB
 _MOST_MEMORY: Final = 8 * GB
 _MEMORY_SHARE: Final = 0.25
 IN_THE_CLEAR: Final = IndexKeys()
+_READABLE_SINCE: Final = "v1.5.0"
+"""The oldest DuckDB that reads a file which is made here: who goes back to one keeps the index."""
 _CARRIED: Final = ("position", "head_position")
 _HEADS: Final = ("SeriesInstanceUID_hash", "SeriesInstanceUID", "SOPInstanceUID", "base", "json")
 
@@ -113,6 +115,7 @@ def _config() -> Config:
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",
         "python_enable_replacements": "false",  # no variable of ours is a table to anybody's SQL
+        "storage_compatibility_version": _READABLE_SINCE,
         "memory_limit": f"{memory_bytes() >> 20}MiB",
         # A question runs on the thread that asks it; the door needs the other cores.
         "threads": max(1, cores // 2),

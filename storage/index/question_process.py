@@ -7,10 +7,13 @@ the answer's bytes. The file descriptor in the argument: lines of JSON about bot
 """
 
 import csv
+import errno
 import io
 import json
 import os
+import re
 import resource
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +21,10 @@ from typing import Any, BinaryIO, Final
 
 import duckdb
 from pyarrow import ipc  # type: ignore[attr-defined]  # pyarrow has no types
-from pyarrow.lib import ArrowException, RecordBatchReader
+from pyarrow.lib import ArrowException
 
 from dicom.errors import CannotUnderstand, Fault, OutOfResources
-from storage.index.reports import about_the_text
+from storage.index.reports import about_a_row, bind
 from storage.index.sieve import reads
 
 NICENESS: Final = 10
@@ -29,7 +32,12 @@ NICENESS: Final = 10
 THREADS: Final = 2
 BASE_MB: Final = 512
 """What Python, DuckDB and Arrow take before a question begins, and room for their own buffers."""
+AFTER_ALL_S: Final = 1.0
+"""So long after its time it ends itself."""
 PAGE: Final = 2000
+_CANDIDATES: Final = re.compile(r"\nCandidate bindings: .*")
+_OFFERED: Final = "\nGET /api/v1/sql lists the columns that are offered to this token"
+"""DuckDB knows those alone that were asked for."""
 _EXACT: Final = 1 << 53
 _LOCKS: Final = (
     "SET enable_external_access = false",
@@ -67,9 +75,9 @@ def confine(memory_mb: int, answer_mb: int, timeout_s: float) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_DATA: (memory_mb + BASE_MB) << 20,
         resource.RLIMIT_FSIZE: answer_mb << 20,
-        # Where the front was killed, nobody else ends it.
-        resource.RLIMIT_CPU: int(THREADS * timeout_s) + 10,
     }
+    # Where the front was killed, nobody else ends it, and a question may sleep.
+    signal.setitimer(signal.ITIMER_REAL, timeout_s + AFTER_ALL_S)
     for name, most in limits.items():
         resource.setrlimit(name, (most, most))
 
@@ -89,7 +97,7 @@ def answer(
     connection = duckdb.connect(":memory:", config=config)
     if "\0" in asked["sql"]:  # where DuckDB stops to read, and the sieve as well
         raise CannotUnderstand("a question has no NUL in it")
-    with as_faults():
+    with as_faults(asked["sql"]):
         (tree,) = connection.execute(
             "SELECT json_serialize_sql($1::VARCHAR, skip_null := true)", [asked["sql"]]
         ).fetchall()[0]
@@ -99,11 +107,15 @@ def answer(
         for table in found.tables:
             reader = ipc.open_stream(tables)  # type: ignore[no-untyped-call]  # as above
             if found.once:
-                connection.register(table, _Once.reader(reader))
+                connection.register(table, _Once(reader))
             else:
                 _keep(connection, table, reader)
         for lock in _LOCKS:
             connection.execute(lock)
+        try:
+            bind(connection, asked["sql"], given or None)
+        except CannotUnderstand as fault:
+            raise CannotUnderstand(_CANDIDATES.sub(_OFFERED, str(fault))) from fault
         if asked["form"] == "parquet":
             relation = connection.sql(asked["sql"], params=given or None)
             columns = list(zip(relation.columns, map(str, relation.types), strict=True))
@@ -130,24 +142,18 @@ class _Once:
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
-        self._ended = False
+        self._is_read = False
 
-    @classmethod
-    def reader(cls, reader: Any) -> Any:
-        """Make a reader for DuckDB."""
-        return RecordBatchReader.from_batches(reader.schema, cls(reader))
+    def __arrow_c_schema__(self) -> object:
+        """Tell DuckDB the columns, which it asks for before it reads."""
+        return self._reader.schema.__arrow_c_schema__()
 
-    def __iter__(self) -> "_Once":
-        return self
-
-    def __next__(self) -> Any:
-        if self._ended:
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give DuckDB the batches."""
+        if self._is_read:
             raise RuntimeError("read a second time")
-        try:
-            return self._reader.read_next_batch()
-        except StopIteration:
-            self._ended = True
-            raise
+        self._is_read = True
+        return self._reader.__arrow_c_stream__(requested_schema)
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, table: str, reader: Any) -> None:
@@ -159,16 +165,19 @@ def _keep(connection: duckdb.DuckDBPyConnection, table: str, reader: Any) -> Non
 
 
 @contextmanager
-def as_faults() -> Iterator[None]:
+def as_faults(sql: str) -> Iterator[None]:
     """Say what DuckDB says, without any value out of a row."""
     try:
         yield
     except duckdb.OutOfMemoryException as fault:
         raise OutOfResources(_TOO_MUCH) from fault
     except duckdb.Error as fault:
-        raise CannotUnderstand(about_the_text(fault)) from fault
+        raise CannotUnderstand(about_a_row(fault, sql)) from fault
     except OSError as fault:
-        raise OutOfResources("the answer is longer than [sql] answer_mb allows") from fault
+        words = f"the answer cannot be written ({fault.strerror})"
+        if fault.errno == errno.EFBIG:
+            words = "the answer is longer than [sql] answer_mb allows"
+        raise OutOfResources(words) from fault
     except ArrowException as fault:
         words = f"this form cannot carry the answer ({type(fault).__name__}); try another format"
         raise CannotUnderstand(words) from fault

@@ -5,6 +5,7 @@ The front reads only the tables and columns that the role is offered and streams
 answer and the number of questions at once are limited; a child that will not end is killed.
 """
 
+import io
 import json
 import os
 import subprocess
@@ -12,23 +13,24 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
+import duckdb
 from pyarrow import ipc  # type: ignore[attr-defined]  # pyarrow has no types
 
-from dicom.errors import CannotUnderstand, NotAuthorised, OutOfResources, StorageFault
+from dicom.errors import CannotUnderstand, Fault, NotAuthorised, OutOfResources, StorageFault
 from storage.index.database import Index
 from storage.index.offered import Role, offered
 
 Form = Literal["json", "lines", "csv", "parquet"]
 
 BATCH_ROWS: Final = 20_000
-GRACE_S: Final = 0.3
-"""So long after its time a child may take to say that it was interrupted."""
+LYING: Final = 4
+"""So many answers for each question at once may lie there until they are fetched."""
 PATIENCE_S: Final = 2.0
 """So long a question waits for its turn before it is refused."""
 LONGEST_LINE: Final = 1 << 20
@@ -87,9 +89,10 @@ class Questions:
         self._limits = limits
         self._folder = folder
         self._turns = threading.BoundedSemaphore(limits.at_once)
+        self._places = threading.BoundedSemaphore(limits.at_once * LYING)
 
-    def ask(self, question: Question, role: Role) -> Answer:
-        """Answer a question as a role may ask it.
+    def ask(self, question: Question, role: Role, stop: threading.Event | None = None) -> Answer:
+        """Answer a question as a role may ask it; whoever sets `stop` ends it before its time.
 
         Raises CannotUnderstand for what is no SELECT or makes no sense, NotAuthorised for what
         the role is not offered, OutOfResources where a limit is reached, StorageFault.
@@ -98,16 +101,16 @@ class Questions:
             words = f"{self._limits.at_once} questions are being answered: ask again in a while"
             raise OutOfResources(words)
         try:
-            return self._ask(question, role)
+            return self._ask(question, role, stop or threading.Event())
         finally:
             self._turns.release()
 
-    def _ask(self, question: Question, role: Role) -> Answer:
+    def _ask(self, question: Question, role: Role, stop: threading.Event) -> Answer:
         began_s = time.monotonic()
         timeout_s = min(question.timeout_s, self._limits.timeout_s)
-        file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  (whoever gets the answer closes it)
+        file = self._place()
         try:
-            with _child(file, timeout_s + GRACE_S) as child:
+            with _child(file, timeout_s, stop) as child:
                 said = self._converse(child, self._request(question, role, timeout_s), role)
             size_bytes = file.seek(0, os.SEEK_END)
             file.seek(0)
@@ -117,6 +120,18 @@ class Questions:
         columns = tuple((str(name), str(kind)) for name, kind in said["columns"])
         seconds = time.monotonic() - began_s
         return Answer(file, size_bytes, columns, said["rows"], said["truncated"], seconds)
+
+    def _place(self) -> BinaryIO:
+        """Give a file without a name for an answer; whoever closes it gives its place back."""
+        if not self._places.acquire(blocking=False):
+            words = "too many answers wait to be fetched: fetch them, or ask again in a while"
+            raise OutOfResources(words)
+        try:
+            raw = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  (as said)
+        except OSError as fault:
+            self._places.release()
+            raise StorageFault(f"no room for an answer ({fault.strerror})") from fault
+        return _Lying(raw, self._places.release)
 
     def _request(self, question: Question, role: Role, timeout_s: float) -> dict[str, Any]:
         return {
@@ -139,6 +154,10 @@ class Questions:
                 said = child.hear()
         except OSError:  # it ended before it had read everything: what it said tells why
             said = child.hear()
+        except Fault:
+            if child.late:  # what was read for it was interrupted
+                child.hear()
+            raise
         if "fault" in said:
             raise _KINDS.get(said["fault"], CannotUnderstand)(said["words"])
         return said
@@ -152,6 +171,7 @@ class Questions:
                 raise NotAuthorised("a table is asked for that is not offered")
             statements.append(offers[table].select(columns))
         with self._index.reading() as cursor:  # all of them in one state of the index
+            child.at_the_end = cursor.interrupt
             for statement in statements:
                 # sql() streams; what execute() gives would be copied whole first
                 reader = cursor.sql(statement).to_arrow_reader(BATCH_ROWS)
@@ -162,19 +182,41 @@ class Questions:
         child.into.flush()
 
 
-class _Child:
-    """A process that answers one question; killed when its time is up."""
+class _Lying(io.BufferedRandom):
+    """A file that says when it is closed."""
 
-    def __init__(self, process: subprocess.Popen[bytes], told: BinaryIO, timeout_s: float) -> None:
+    def __init__(self, raw: Any, closed: Callable[[], None]) -> None:
+        super().__init__(raw)
+        self._said = closed
+
+    def close(self) -> None:
+        """Close it, and say so once."""
+        if not self.closed:
+            super().close()
+            self._said()
+
+
+class _Child:
+    """A process that answers one question; killed when its time is up or nobody wants it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        told: BinaryIO,
+        timeout_s: float,
+        stop: threading.Event,
+    ) -> None:
         assert process.stdin is not None
         self.into = process.stdin
         self.late = False
+        self.at_the_end: Callable[[], None] = lambda: None
+        """What else has to end with it, before it is done."""
         self._process = process
         self._told = told
         self._timeout_s = timeout_s
-        self._timer = threading.Timer(timeout_s, self._kill)
-        self._timer.daemon = True
-        self._timer.start()
+        self._stop = stop
+        self._over = False
+        threading.Thread(target=self._watch, name="question", daemon=True).start()
 
     def send(self, line: bytes) -> None:
         """Write to it."""
@@ -185,8 +227,7 @@ class _Child:
         """Read what it says next. Raises OutOfResources when it is gone."""
         line = self._told.readline(LONGEST_LINE)
         if self.late:
-            allowed_s = self._timeout_s - GRACE_S
-            words = f"no answer within {allowed_s:g} s; ask for less or allow more time"
+            words = f"no answer within {self._timeout_s:g} s; ask for less or allow more time"
             raise OutOfResources(words)
         if not line.endswith(b"\n"):
             raise OutOfResources(
@@ -198,20 +239,25 @@ class _Child:
 
     def end(self) -> None:
         """End it, whatever it does."""
-        self._timer.cancel()
+        self._over = True
+        self._stop.set()
         self._process.kill()
         with suppress(OSError):
             self.into.close()
         self._process.wait()
         self._told.close()
 
-    def _kill(self) -> None:
-        self.late = True
-        self._process.kill()
+    def _watch(self) -> None:
+        self._stop.wait(self._timeout_s)
+        if not self._over:
+            self.late = True
+            self._process.kill()
+            with suppress(duckdb.Error):  # it may be closed by now
+                self.at_the_end()
 
 
 @contextmanager
-def _child(out: BinaryIO, timeout_s: float) -> Iterator[_Child]:
+def _child(out: BinaryIO, timeout_s: float, stop: threading.Event) -> Iterator[_Child]:
     """Start a child that answers into a file, and end it."""
     read_end, write_end = os.pipe()
     try:
@@ -229,7 +275,7 @@ def _child(out: BinaryIO, timeout_s: float) -> Iterator[_Child]:
         raise StorageFault(f"no process for the question ({fault.strerror})") from fault
     finally:
         os.close(write_end)
-    child = _Child(process, os.fdopen(read_end, "rb"), timeout_s)
+    child = _Child(process, os.fdopen(read_end, "rb"), timeout_s, stop)
     try:
         yield child
     finally:

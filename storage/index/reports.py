@@ -1,5 +1,6 @@
 """Answer a user's SQL: one SELECT, read-only, limited in time and rows."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,11 @@ _ABOUT_THE_TEXT: Final = (
     duckdb.NotImplementedException,
     duckdb.SyntaxException,
 )
-"""Faults whose words speak of the question alone. Others may quote a value from a row."""
+"""Faults of a question that is not run yet: their words speak of it alone."""
+_MARKED: Final = re.compile(r"\nLINE \d+: (.*)\n( *)\^")
+_BIND: Final = "EXPLAIN "
+_CUT_OFF: Final = "..."
+_NEAR: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,10 @@ def ask(cursor: duckdb.DuckDBPyConnection, text: str, timeout_s: float, max_rows
     OutOfResources when the time or the memory is used up. Nothing can be written: statement
     type and a read-only transaction each forbid it.
     """
-    with _limited(cursor, timeout_s), _words(timeout_s):
+    with _limited(cursor, timeout_s), _words(text, timeout_s):
         _check(text)
         cursor.execute("BEGIN TRANSACTION READ ONLY")
+        bind(cursor, text)
         cursor.execute(text)
         columns = tuple(str(column[0]) for column in cursor.description or ())
         found = cursor.fetchmany(max_rows + 1)
@@ -66,7 +72,7 @@ def _limited(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[No
 
 
 @contextmanager
-def _words(timeout_s: float) -> Iterator[None]:
+def _words(text: str, timeout_s: float) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException as fault:
@@ -77,12 +83,35 @@ def _words(timeout_s: float) -> Iterator[None]:
     except (duckdb.FatalException, duckdb.InternalException, duckdb.IOException):
         raise
     except duckdb.Error as fault:
-        raise CannotUnderstand(about_the_text(fault)) from fault
+        raise CannotUnderstand(about_a_row(fault, text)) from fault
 
 
-def about_the_text(fault: duckdb.Error) -> str:
-    """Give the database's words where they speak of the question alone, else their kind."""
-    if isinstance(fault, _ABOUT_THE_TEXT):
-        return str(fault)
+def bind(cursor: duckdb.DuckDBPyConnection, text: str, values: Any = None) -> None:
+    """Have the names and types of a checked question looked up, before any row is read.
+
+    Raises CannotUnderstand with the database's own words, which speak of the question alone.
+    """
+    try:
+        cursor.execute(f"{_BIND}{text}", values)
+    except _ABOUT_THE_TEXT as fault:
+        words, line, mark = str(fault).rpartition(f"\nLINE 1: {_BIND}")
+        if line:  # the question, and the mark below it, as they were asked
+            mark = f"\nLINE 1: {mark.replace(chr(10) + ' ' * len(_BIND), chr(10), 1)}"
+        raise CannotUnderstand(words + mark) from fault
+
+
+def about_a_row(fault: duckdb.Error, text: str) -> str:
+    """Say of what kind a fault is and at which part of the question; its words may quote a row."""
     kind = str(fault).partition(":")[0]
-    return f"{kind}: a value does not fit this statement"
+    return f"{kind}: a value does not fit this statement{_near(fault, text)}"
+
+
+def _near(fault: duckdb.Error, text: str) -> str:
+    found = list(_MARKED.finditer(str(fault)))
+    if not found:
+        return ""
+    line, indent = found[-1].groups()
+    column = len(indent) - (found[-1].start(1) - found[-1].start() - 1)
+    part = line[column:].removesuffix(_CUT_OFF)[:_NEAR] if column >= 0 else ""
+    # A value can look like such a line; what stands in the question tells nothing new.
+    return f", near: {part}" if part.strip() and part in text else ""

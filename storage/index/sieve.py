@@ -37,6 +37,12 @@ _FUNCTIONS_REFUSED: Final = frozenset(
     }
 )  # fmt: skip
 """They tell of the machine, or hide a question in a text."""
+_NO_SELECT: Final = "Only SELECT"
+"""How the parser begins to say that a statement is of another kind."""
+_ONE_SELECT: Final = (
+    "one SELECT statement is answered here, and nothing else; GET /api/v1/sql lists tables and"
+    " columns"
+)
 _MOST_NODES: Final = 200_000
 
 
@@ -57,10 +63,11 @@ def reads(tree: Tree, offered: Mapping[str, Sequence[str]]) -> Reads:
     A name that stands anywhere counts as read; with `*` every column does. Raises NotAuthorised
     for a table or function that is not offered, CannotUnderstand for any other form.
     """
+    fault = str(tree.get("error_message", ""))
+    if len(tree.get("statements", ())) != 1 and (not fault or fault.startswith(_NO_SELECT)):
+        raise CannotUnderstand(_ONE_SELECT)
     if tree.get("error"):
-        raise CannotUnderstand(str(tree.get("error_message", "no SQL"))[:1000])
-    if len(tree.get("statements", ())) != 1:
-        raise CannotUnderstand("one SELECT statement is answered here, and nothing else")
+        raise CannotUnderstand(fault[:1000] or "no SQL")
     nodes = list(_nodes(tree["statements"]))
     ours = {name.lower(): name for name in offered}
     named = _ctes(nodes)
@@ -113,6 +120,8 @@ def _ctes(nodes: Sequence[Mapping[str, Any]]) -> set[str]:
 def _checked(node: Mapping[str, Any], ours: Mapping[str, str], named: set[str]) -> str:
     """Give the table of ours that a node names, "" where it names none, or refuse it."""
     form = node.get("type")
+    if form == "SHOW_REF":  # DESCRIBE and SHOW
+        raise CannotUnderstand(_ONE_SELECT)
     if isinstance(form, str) and not _is_known(form):
         raise CannotUnderstand(f"this form of SQL is not answered here ({form.lower()})")
     name = node.get("function_name")

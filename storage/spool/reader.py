@@ -19,7 +19,7 @@ from dicom.entity import Instance, Location
 from dicom.errors import Corrupt, StorageFault
 from storage.spool.forwarding import forwarded
 from storage.spool.identity import identity
-from storage.spool.record import Record, checksum_of, record_before
+from storage.spool.record import LIKELY_BYTES, Record, checksum_of, record_before, record_in
 from storage.spool.scan import digest_at, is_intact, walk
 from storage.spool.sealing import FRAME_BYTES, NO_KEYS, Cipher, SpoolKeys, sealed_bytes
 from storage.spool.segment import open_segment
@@ -36,6 +36,9 @@ from storage.spool.window import (
 
 BUFFER_BYTES: Final = 32 << 10
 """Holds the head of most objects, so that it is one read."""
+WHOLE_BYTES: Final = 1 << 20
+"""An object that is no longer is read to be proven, and given as it was read: that is cheaper than
+to map what was proven, and these very bytes were. A longer one is mapped."""
 STRETCH_BYTES: Final = 32 << 20
 """Whoever reads a segment through keeps one mapping for so much of it: to map each small object
 anew takes longer than to read it, and what is mapped counts as the process's memory."""
@@ -63,7 +66,9 @@ class SpoolReader:
     def __init__(self, root: Path, keys: SpoolKeys = NO_KEYS) -> None:
         self.root = root
         self.keys = keys
-        self._maps: weakref.WeakValueDictionary[str, mmap.mmap] = weakref.WeakValueDictionary()
+        self._maps: weakref.WeakValueDictionary[tuple[str, int], mmap.mmap] = (
+            weakref.WeakValueDictionary()
+        )
         self._latest: mmap.mmap | None = None
         self._stretch = "", 0
         self._lock = threading.Lock()
@@ -94,10 +99,11 @@ class SpoolReader:
     def mapped(self, location: Location) -> memoryview | None:
         """Map an Instance's Part 10 bytes, read-only.
 
-        Views of one segment share one mapping and one descriptor, so that a Series of thousands
-        can be held; it ends with its last view and, if it is the latest one, when another place
-        is asked for. Check first with `verify`: a disk that fails under a mapping kills the
-        process. None where the object is sealed. Raises Corrupt as `open` does.
+        Views of one stretch of a segment share one mapping and one descriptor, so that a Series
+        of thousands can be held; it ends with its last view and, if it is the latest one, when
+        another stretch is asked for, so that whoever lets go of views holds little of a segment.
+        Check first with `verify`: a disk that fails under a mapping kills the process. None where
+        the object is sealed. Raises Corrupt as `open` does.
         """
         if not location.length:
             return memoryview(b"")
@@ -149,12 +155,14 @@ class SpoolReader:
             raise Corrupt(f"{uid}: {where(location)} does not match its digest")
 
     def proven(self, instance: Instance) -> memoryview:
-        """Give an Instance's Part 10 bytes as `view` does, once they are what was written.
+        """Give an Instance's Part 10 bytes, read-only, once they are what was written.
 
         Judged by the record's own checksum, or by the frames of a sealed object: a fiftieth of
         what `verify` costs, and as good against a disk. Raises Corrupt as `verify` does.
         """
         location = instance.location
+        if location.length <= WHOLE_BYTES and (whole := self._read_whole(instance)) is not None:
+            return whole
         with self._opened(location) as (fd, cipher, here):
             if cipher is None:
                 try:
@@ -162,17 +170,34 @@ class SpoolReader:
                     intact = record is not None and is_intact(fd, record)
                 except OSError as fault:
                     raise unreadable(here, fault) from fault
-                uid = instance.arrival.sop_instance_uid
-                if record is None or not intact or record.arrival.sop_instance_uid != uid:
-                    raise Corrupt(f"{uid}: {where(here)} does not match its checksum")
+                _require_own(instance, record if intact else None, here)
         return self.view(location)
+
+    def _read_whole(self, instance: Instance) -> memoryview | None:
+        """Read an object and its record at once, and prove it.
+
+        None where that is not enough: it is sealed, the record is long, or the file too short.
+        """
+        fd, here = self._descriptor(instance.location)
+        back = min(here.offset, LIKELY_BYTES)
+        try:
+            read = os.pread(fd, back + here.length, here.offset - back)
+        except OSError as fault:
+            raise unreadable(here, fault) from fault
+        finally:
+            os.close(fd)
+        record, body = record_in(read[:back], here), memoryview(read)[back:]
+        if record is None or record.key_id or len(body) < here.length:
+            return None
+        _require_own(instance, record if checksum_of(body) == record.checksum else None, here)
+        return body
 
     def _mapping(self, location: Location) -> tuple[mmap.mmap, Location]:
         """Map an object's segment, or take the mapping that is there; say where in it it lies."""
         stretch = location.segment, location.offset // STRETCH_BYTES
         if stretch != self._stretch:
             self._latest, self._stretch = None, stretch
-        mapped = self._maps.get(location.segment)
+        mapped = self._maps.get(stretch)
         if mapped is None or min(len(mapped), mapped.size()) < _end(location):
             fd, here = self._descriptor(location)
             try:
@@ -182,7 +207,7 @@ class SpoolReader:
                 mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
             finally:
                 os.close(fd)
-            self._maps[location.segment] = mapped
+            self._maps[stretch] = mapped
         self._latest = mapped
         return mapped, location
 
@@ -244,6 +269,13 @@ class SpoolReader:
             yield fd, cipher, here
         finally:
             os.close(fd)
+
+
+def _require_own(instance: Instance, intact: Record | None, here: Location) -> None:
+    """Raise Corrupt unless an intact record was found, and is the Instance's."""
+    uid = instance.arrival.sop_instance_uid
+    if intact is None or intact.arrival.sop_instance_uid != uid:
+        raise Corrupt(f"{uid}: {where(here)} does not match its checksum")
 
 
 def _not_there(location: Location, fault: OSError) -> Corrupt:

@@ -36,8 +36,7 @@ SEALED: Final = 1
 _PREFIX: Final = struct.Struct("<4sBBHIQ16s")  # magic, version, flags, 0, facts, body, XXH3
 _CHECKSUM: Final = struct.Struct("<I")
 PREFIX_BYTES: Final = _PREFIX.size + _CHECKSUM.size
-_ANYWHERE: Final = 1 << 63
-_LIKELY_BYTES: Final = 1024
+LIKELY_BYTES: Final = 1024
 """Prefix and facts are seldom longer, so that one read gets both."""
 
 _quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring_ascii
@@ -132,19 +131,61 @@ def read_record(fd: int, segment: str, start: int, limit: int) -> Record | None:
     `limit` is the position that the record must not pass. Raises StorageFault for a record in
     a form that only a newer Penumbra knows: it must not be taken for damage.
     """
-    head = os.pread(fd, _LIKELY_BYTES, start)
-    if len(head) < PREFIX_BYTES or not head.startswith(MAGIC):
+    head = os.pread(fd, LIKELY_BYTES, start)
+    if not _begins_record(head):
         return None
-    _, version, flags, _, facts_length, length, checksum = _PREFIX.unpack_from(head)
+    facts_length = _facts_length(head)
     if facts_length > FACTS_LIMIT + HEADER_BYTES:
         return None
     if PREFIX_BYTES + facts_length > len(head):
         head = os.pread(fd, PREFIX_BYTES + facts_length, start)
-    facts = head[PREFIX_BYTES : PREFIX_BYTES + facts_length]
+    found = _record(head[: PREFIX_BYTES + facts_length], segment, start)
+    return None if found is None or found.end > limit else found
+
+
+def record_before(fd: int, place: Location) -> Record | None:
+    """Find the record of an object by its place, reading back from there; None where none is."""
+    back = min(place.offset, PREFIX_BYTES + FACTS_LIMIT + HEADER_BYTES)
+    near = min(back, LIKELY_BYTES)
+    for length in dict.fromkeys((near, back)):
+        found = record_in(os.pread(fd, length, place.offset - length), place)
+        if found is not None:
+            return found
+    return None
+
+
+def record_in(before: bytes, place: Location) -> Record | None:
+    """Find the record of an object in the bytes before its place; None where they hold none.
+
+    Raises as `read_record` does.
+    """
+    at = len(before)
+    while (at := before.rfind(MAGIC, 0, at)) >= 0:
+        start, head = place.offset - len(before) + at, before[at:]
+        is_whole = _begins_record(head) and PREFIX_BYTES + _facts_length(head) == len(head)
+        if is_whole and start % ALIGNMENT == 0:
+            found = _record(head, place.segment, start)
+            if found is not None:
+                return found
+    return None
+
+
+def _begins_record(head: bytes) -> bool:
+    return len(head) >= PREFIX_BYTES and head.startswith(MAGIC)
+
+
+def _facts_length(head: bytes) -> int:
+    return int(_PREFIX.unpack_from(head)[4])
+
+
+def _record(head: bytes, segment: str, start: int) -> Record | None:
+    """Read prefix and facts; None unless their checksum is right. Raises StorageFault if newer."""
+    _, version, flags, _, _, length, checksum = _PREFIX.unpack_from(head)
+    facts = head[PREFIX_BYTES:]
     (stored,) = _CHECKSUM.unpack_from(head, _PREFIX.size)
     if stored != _checksum(segment, start, head[: _PREFIX.size], facts):
         return None
-    offset = start + PREFIX_BYTES + facts_length
+    offset = start + len(head)
     key_id = ""
     if flags == SEALED:
         facts, header = facts[:-HEADER_BYTES], facts[-HEADER_BYTES:]
@@ -152,28 +193,11 @@ def read_record(fd: int, segment: str, start: int, limit: int) -> Record | None:
     if version != VERSION or flags != (SEALED if key_id else 0):
         raise _newer(segment, start)
     end = aligned(offset + body_bytes(length, is_sealed=bool(key_id)))
-    if end > limit:
-        return None
     try:
         arrival = _decode_facts(facts)
     except (KeyError, TypeError, ValueError) as fault:  # the checksum is right, so they are meant
         raise _newer(segment, start) from fault
     return Record(arrival, Location(segment, offset, length), checksum, end, key_id)
-
-
-def record_before(fd: int, place: Location) -> Record | None:
-    """Find the record of an object by its place, reading back from there; None where none is."""
-    back = min(place.offset, PREFIX_BYTES + FACTS_LIMIT + HEADER_BYTES)
-    near = min(back, _LIKELY_BYTES)
-    for length in dict.fromkeys((near, back)):
-        head = os.pread(fd, length, place.offset - length)
-        at = len(head)
-        while (at := head.rfind(MAGIC, 0, at)) >= 0:
-            start = place.offset - length + at
-            found = None if start % ALIGNMENT else read_record(fd, place.segment, start, _ANYWHERE)
-            if found is not None and found.location.offset == place.offset:
-                return found
-    return None
 
 
 def _newer(segment: str, start: int) -> StorageFault:

@@ -16,7 +16,7 @@ from bench.ingest.clients import Load, send
 from bench.ingest.results import read
 from bench.ingest.workload import WORKLOADS, files_of, make
 from examples.peers.folder_pacs import running_pynetdicom
-from examples.peers.process import free_port
+from examples.peers.process import answers, free_port, running
 
 ROOT = Path(__file__).parents[2]
 NO_COMPILER = native.compiler() is None
@@ -185,3 +185,14 @@ def test_failed_measurements_make_a_failed_run(cell, tmp_path):
     done = bench("--from", file)
     assert done.returncode == 1
     assert "some measurements failed" in done.stderr
+
+
+@pytest.mark.skipif(NO_COMPILER, reason="needs a C compiler (Debian package gcc)")
+def test_the_floor_without_a_log_takes_all_and_keeps_nothing(programs, mr, tmp_path):
+    """As a receiver that costs little it answers every object, and writes no byte."""
+    port = free_port()
+    command = [str(programs.floor), str(port)]
+    with running(command, ready=lambda: answers(port), log=tmp_path / "floor.log"):
+        told = send(Load(mr, associations=2, objects=10), port, programs)
+    assert (told["objects"], told["failures"]) == (10, 0), told
+    assert [file.name for file in tmp_path.iterdir()] == ["floor.log"]

@@ -22,16 +22,18 @@ def test_each_kind_of_value():
             "00080060": {"vr": "CS", "Value": ["CT", None, "MR"]},
             "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane^^Dr"}]},
             "00400275": {"vr": "SQ", "Value": [{"00400009": {"vr": "SH", "Value": ["S1"]}}]},
+            "00090010": {"vr": "LO", "Value": ["ACME <1>"]},
             "00091010": {"vr": "OB", "InlineBinary": "AQI="},
             "7FE00010": {"vr": "OW", "BulkDataURI": "http://x/?a&b"},
         }
     )
-    modality, name, steps, private, pixels = list(root)
+    modality, name, steps, creator, private, pixels = list(root)
     assert [(one.get("number"), one.text) for one in modality] == [("1", "CT"), ("3", "MR")]
     parts = {one.tag.removeprefix(SPACE): one.text for one in name[0][0]}
     assert parts == {"FamilyName": "Doe", "GivenName": "Jane", "NamePrefix": "Dr"}
     assert steps[0][0].get("keyword") == "ScheduledProcedureStepID"
     assert (private.get("keyword"), private[0].text) == (None, "AQI=")
+    assert (creator.get("privateCreator"), private.get("privateCreator")) == (None, "ACME <1>")
     assert pixels[0].get("uri") == "http://x/?a&b"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dicom.attributes import CATALOGUE, SEQUENCES, Level
 from dicom.matching import AnyOf, Between, Empty, Like, fuzzy
-from dicom.web_query import MOST_RESULTS, BadQuery, parse
+from dicom.web_query import MOST_HEADS, MOST_RESULTS, BadQuery, parse
 
 UID = "1.2.840.1"
 STUDY = {"StudyInstanceUID": UID}
@@ -179,6 +179,19 @@ def test_what_is_always_told():
     assert "PatientName" not in inside
     assert "PatientName" in everywhere
     assert {"SOPInstanceUID", "Rows", "InstanceNumber"} <= set(told(Level.IMAGE, STUDY))
+
+
+def test_instances_tell_what_is_not_indexed():
+    """For Instances includefield names any attribute: their heads have it, for so many at most."""
+    names = ("includefield", "PatientID,KVP,00091001")
+    found = parse(Level.IMAGE, {}, [names])
+    assert (found.unindexed, found.warnings) == ({0x00180060, 0x00091001}, ())
+    assert found.limit == MOST_HEADS
+    whole = parse(Level.IMAGE, {}, [("includefield", "all"), ("limit", "2")])
+    assert (whole.whole, whole.limit) == (True, 2)
+    above = parse(Level.SERIES, {}, [names])
+    assert not above.needs_heads
+    assert "KVP" in above.warnings[0]
 
 
 def test_includefield():

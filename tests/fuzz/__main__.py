@@ -1,19 +1,21 @@
-"""Fuzz the way in, for `make fuzz`: the lane in process first, then a real listener.
+"""Fuzz the way in, for `make fuzz`: identifiers and the lane in process, then a real listener.
 
 FUZZ_SECONDS says how long (60), FUZZ_SEED which chance (a new one each time), FUZZ_CASE which
-single case of the lane's. Findings are written to var/fuzz; there is one: the exit status is 1.
+single case of the first two. Findings are written to var/fuzz; there is one: the exit status is 1.
 """
 
 import os
 import random
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.fuzz import door, golden, parser
+from tests.fuzz import door, golden, identifiers, parser
 
 FOLDER = Path("var/fuzz")
 PARSER_SHARE = 0.4
+IDENTIFIER_SHARE = 0.1
 MOST_FINDINGS = 20
 
 
@@ -25,18 +27,22 @@ def main() -> int:
     case = os.environ.get("FUZZ_CASE")
     print(f"seed {seed}: FUZZ_SEED={seed} make fuzz does this again", flush=True)
     if case:
-        found = parser.judge(parser.case(seed, int(case), golden.load_all()))
-        return report([found] if found else [])
-    return report([*fuzz_parser(seed, seconds * PARSER_SHARE),
-                   *fuzz_door(seed, seconds * (1 - PARSER_SHARE))])  # fmt: skip
+        found = (parser.judge(parser.case(seed, int(case), golden.load_all())),
+                 identifiers.judge(seed, int(case)))  # fmt: skip
+        return report([one for one in found if one])
+    asked = identifiers.run(seed, seconds * IDENTIFIER_SHARE)
+    said = parser.run(seed, seconds * PARSER_SHARE)
+    return report([*fuzz("identifiers: {} read in each model", asked),
+                   *fuzz("lane: {} streams read twice", said),
+                   *fuzz_door(seed, seconds * (1 - PARSER_SHARE - IDENTIFIER_SHARE))])  # fmt: skip
 
 
-def fuzz_parser(seed: int, seconds: float) -> list[parser.Finding]:
-    """Fuzz the lane in process."""
+def fuzz(words: str, cases: Iterable[parser.Finding | int]) -> list[parser.Finding]:
+    """Fuzz in process."""
     findings: list[parser.Finding] = []
-    for one in parser.run(seed, seconds):
+    for one in cases:
         if isinstance(one, int):
-            print(f"lane: {one} streams read twice, {len(findings)} findings", flush=True)
+            print(f"{words.format(one)}, {len(findings)} findings", flush=True)
         else:
             findings.append(one)
             if len(findings) == MOST_FINDINGS:

@@ -5,7 +5,7 @@ import pytest
 from node.exchange import Exchange
 from storage.spool.recording import Recording
 from tests.fuzz import __main__ as program
-from tests.fuzz import door, golden, parser
+from tests.fuzz import door, golden, identifiers, parser
 
 SEED = 20_250_101
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of damaged values
@@ -16,6 +16,19 @@ def test_the_lane_stands_two_seconds_of_fuzzing():
     *findings, count = parser.run(SEED, 2)
     assert not findings, "\n".join(map(str, findings))
     assert count > 50  # it does something, on the slowest machine too
+
+
+def test_questions_stand_a_second_of_fuzzing():
+    """A damaged identifier is a query that can be answered, or a Fault; nothing else gets out."""
+    *findings, count = identifiers.run(SEED, 1)
+    assert not findings, "\n".join(map(str, findings))
+    assert count > 50
+
+
+def test_a_question_that_breaks_something_is_found(monkeypatch):
+    """A matching that fails on some key does not pass."""
+    monkeypatch.setattr("dicom.query.matches", lambda *_: 1 / 0)
+    assert any(isinstance(one, parser.Finding) for one in identifiers.run(SEED, 1))
 
 
 @pytest.mark.p1

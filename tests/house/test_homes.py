@@ -66,6 +66,7 @@ HOMES = {
         "node/lane.py",
         "node/listener.py",
         "node/negotiation.py",
+        "node/prompt.py",
         "node/reception.py",
         "node/requester.py",
         "node/services/*",

@@ -148,6 +148,8 @@ class NothingThere:
 
     def interrupt(self) -> None: ...
 
+    def let_go(self) -> None: ...
+
 
 class Door:
     """A running listener with what stands behind it."""

@@ -48,6 +48,8 @@ class Held:
 
     def interrupt(self) -> None: ...
 
+    def let_go(self) -> None: ...
+
 
 @pytest.fixture(scope="module")
 def held() -> Held:

@@ -166,6 +166,8 @@ def test_answers_are_kept_from_other_pages_and_caches(client):
     assert found.headers["x-content-type-options"] == "nosniff"
     assert found.headers["cache-control"] == "private"
     assert client.get("/any?fault=1", headers=BEARER).headers["cache-control"] == "no-store"
+    for refused in ({}, BEARER | {"Sec-Fetch-Site": "cross-site"}):
+        assert client.get("/any", headers=refused).headers["cache-control"] == "no-store"
 
 
 @pytest.mark.p6

@@ -1,5 +1,7 @@
 """Tags, drawings and the overview: what is written is text, and what is drawn is true."""
 
+import datetime as dt
+import itertools
 import math
 import re
 from xml.etree import ElementTree as ET
@@ -20,6 +22,13 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 
 def parsed(markup: Markup) -> ET.Element:
     return ET.fromstring(f"<page>{markup}</page>")  # our own text
+
+
+def wide(markup: Markup) -> ET.Element:
+    """Give the drawing for wide pages."""
+    drawings = {one.get("class"): one for one in parsed(markup).iter("svg")}
+    assert set(drawings) == {"chart wide", "chart narrow"}
+    return drawings["chart wide"]
 
 
 @given(TEXTS, TEXTS)
@@ -69,7 +78,7 @@ def test_columns_stack_over_time():
     """Each moment has its place in order, each group its colour, and heights are in proportion."""
     rows = [["", "2026-01-02T00:00:00", 30, "MR"], ["", "2026-01-01T00:00:00", 10, "CT"],
             ["", "2026-01-01T00:00:00", 20, "CT"]]  # fmt: skip
-    drawn = parsed(draw(Plot("bars", "at", "y", "by"), "Title", COLUMNS, rows))
+    drawn = wide(draw(Plot("bars", "at", "y", "by"), "Title", COLUMNS, rows))
     bars = list(drawn.iter("rect"))
     assert [one.get("class") for one in bars] == ["s0", "s1"]
     assert float(bars[0].get("x")) < float(bars[1].get("x"))
@@ -79,12 +88,34 @@ def test_columns_stack_over_time():
     assert "01-01" in words
 
 
+def test_time_is_to_scale():
+    """A gap in time is a gap in the drawing, and an axis has labels at equal distances."""
+    rows = [["", f"2026-01-01T{hour:02}:00:00", 1, ""] for hour in (0, 1, 9)]
+    for kind, shape, x in (("bars", "rect", "x"), ("lines", "circle", "cx")):
+        drawn = wide(draw(Plot(kind, "at", "y"), "t", COLUMNS, rows))
+        first, second, third = (float(one.get(x)) for one in drawn.iter(shape))
+        assert third - second == pytest.approx(8 * (second - first), rel=0.01)
+        labels = [float(one.get("x")) for one in drawn.iter("text") if one.get("y") == "258"]
+        apart = {round(b - a) for a, b in itertools.pairwise(labels)}
+        assert (len(labels), len(apart)) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("highest", "top"), [(1, 4), (3, 4), (0.3, 0.4), (5, 6), (50, 60), (100, 100), (110, 120)]
+)
+def test_an_axis_has_round_numbers(highest: float, top: float):
+    """The end of an axis is a number whose quarters are round as well."""
+    assert nice_top(highest) == pytest.approx(top)
+
+
 def test_a_drawing_has_an_end():
     """More places and names than can be told apart are left out; colours come round."""
-    rows = [[f"name{n}", f"2026-01-01T{n:05}", n + 1, f"g{n}"] for n in range(300)]
-    columns = parsed(draw(Plot("bars", "at", "y"), "t", COLUMNS, rows))
+    begin = dt.datetime(2026, 1, 1)  # noqa: DTZ001  (as the index has it)
+    rows = [[f"name{n}", (begin + dt.timedelta(hours=n)).isoformat(), n + 1, f"g{n}"]
+            for n in range(MOST_PLACES + 7)]  # fmt: skip
+    columns = wide(draw(Plot("bars", "at", "y"), "t", COLUMNS, rows))
     assert len(list(columns.iter("rect"))) == MOST_PLACES
-    bars = parsed(draw(Plot("bars", "x", "y", "by"), "t", COLUMNS, rows))
+    bars = wide(draw(Plot("bars", "x", "y", "by"), "t", COLUMNS, rows))
     assert len(list(bars.iter("rect"))) == MOST_BARS
     assert {one.get("class") for one in bars.iter("rect")} <= {f"s{n}" for n in range(COLOURS)}
 

@@ -83,7 +83,7 @@ def make(tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch):
                 payments=None,
                 places=None,
             )
-            index = SimpleNamespace(position=dict)
+            index = SimpleNamespace(position=lambda: {"s1": 9}, wholly_read=lambda: {"s1": 4})
             made = Retention(
                 settings,
                 Spool(),
@@ -139,6 +139,16 @@ def test_between_long_looks_room_is_made(make, parts, monkeypatch):
     retention.step(2.0)
     assert parts.considered == [("1.2.0", True), ("1.2.1", True)]
     assert parts.left == ["s1"]
+
+
+@pytest.mark.p2
+@pytest.mark.parametrize(
+    ("table", "reached"),
+    [({"keep_days": 0}, 4), ({"keep_free_mb": 99}, 4), ({"keep_free_mb": 101}, 9)],
+)
+def test_heads_cost_no_room(make, table: dict[str, int], reached: int):
+    """Bytes stay until the index has their heads; where room is short they need not wait."""
+    assert make(**table)._indexed() == {"s1": reached}
 
 
 def test_a_lost_proof_is_told(make, parts):

@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +63,25 @@ def test_a_child_that_dies_costs_one_object(transcoding):
     os.kill(child.pid, signal.SIGKILL)
     wait_until(lambda: child.poll() is not None, 5, "the end of the child")
     test_a_compressed_object_is_decoded_in_a_child(transcoding)
+
+
+def test_a_child_that_hangs_ends_without_its_parent():
+    """Where whoever asked was killed, a codec that never returns does not run for ever."""
+    program = (
+        "import time; from node import transcoding\n"
+        "transcoding._answer = lambda asked: time.sleep(60)\n"
+        "transcoding.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        child.stdin.write(b'{"within_s": 0.1}\n')
+        child.stdin.flush()
+        try:
+            assert child.wait(20) == -signal.SIGALRM
+        finally:
+            child.kill()
 
 
 def test_native_objects_need_no_child():

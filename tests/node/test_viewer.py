@@ -1,6 +1,9 @@
 """The viewer's files: the page for whoever has a token, nothing outside of the folder."""
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -75,3 +78,15 @@ def test_nothing_else(client, path):
 def test_without_a_folder_there_is_no_viewer():
     """No [http] viewer, no routes."""
     assert viewer_routes(Tokens({}), None) == []
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    """The script that fetches the viewer does not empty a folder that holds something else."""
+    (tmp_path / "theirs").write_text("x")
+    script = Path(__file__).parents[2] / "deploy" / "setup-viewer.sh"
+    done = subprocess.run(
+        ["sh", script, tmp_path], env={**os.environ, "NO_NPM": "1"}, capture_output=True,
+        text=True, check=True, timeout=20,
+    )  # fmt: skip
+    assert "holds something else" in done.stdout
+    assert (tmp_path / "theirs").read_text() == "x"

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import structlog
 from pydicom.dataset import Dataset
+from pynetdicom.dsutils import encode
 
 from config.model import Settings
 from dicom.errors import StorageFault
 from dicom.find_answer import Responses
 from dicom.worklist import MODALITY_WORKLIST, STEPS, Entry
-from dicom.worklist_query import IMPLICIT_LITTLE_ENDIAN, encoded
+from dicom.worklist_query import IMPLICIT_LITTLE_ENDIAN
 from node.exchange import FIND_LIMIT
 from node.questioner import Questioner
 from node.services.questioning import Question
@@ -62,7 +63,8 @@ def ask(peer, entries, *, caller="CT1", identifier=None, most=1000, keys=("Patie
         return (Entry(str(number), "rest", ITEM) for number in range(entries))
 
     service = WorklistService(SETTINGS, SimpleNamespace(candidates=candidates), most)
-    data = encoded(asked, IMPLICIT_LITTLE_ENDIAN) if identifier is None else identifier
+    whole = encode(asked, is_implicit_vr=True, is_little_endian=True)
+    data = whole if identifier is None else identifier
     with structlog.testing.capture_logs() as lines:
         service.serve_question(
             Question(data, MODALITY_WORKLIST, IMPLICIT_LITTLE_ENDIAN, caller, b"", peer.asker)

@@ -1,12 +1,15 @@
 /* floor: what the disk and the kernel allow a C-STORE SCP, and nothing else.
  *
- *     cc -O2 -pthread floor.c -o floor        floor PORT LOG
+ *     cc -O2 -pthread floor.c -o floor        floor PORT [LOG]
  *
  * One thread per association reads datasets from its socket and appends them to one log, by buffered
  * writes. Before it answers it waits until an fdatasync that began after its last write has ended;
  * whoever finds none under way does it for all who wait (group commit). It keeps no facts, checks
  * nothing and accepts every presentation context with the first transfer syntax offered: a real node
  * can only come near it.
+ *
+ * Without LOG it keeps nothing, and the kernel drops datasets without copying them: a receiver that
+ * costs next to nothing, to see what a sender can do.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,7 +25,7 @@
 
 enum { LARGEST_PDU = 128 * 1024, BUFFER_SIZE = 1024 * 1024 };
 
-static int log_file;
+static int log_file = -1; /* none: nothing is kept */
 static pthread_mutex_t appending = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t committing = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t committed = PTHREAD_COND_INITIALIZER;
@@ -136,6 +139,20 @@ static int answer_store(struct association *a, int context_id)
     return write_bytes(a->socket, message, end - message);
 }
 
+/* Have the kernel drop bytes (tcp(7), MSG_TRUNC). */
+static int drop_all(int socket, size_t size)
+{
+    while (size) {
+        ssize_t got = recv(socket, NULL, size, MSG_TRUNC | MSG_WAITALL);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return -1;
+        size -= got;
+    }
+    return 0;
+}
+
 static int read_fragment(struct association *a, uint32_t size, int context_id, int control)
 {
     if (control & IS_COMMAND) {
@@ -145,6 +162,11 @@ static int read_fragment(struct association *a, uint32_t size, int context_id, i
             return -1;
         a->command_size += size;
         return 0;
+    }
+    if (log_file < 0) {
+        if (drop_all(a->socket, size))
+            return -1;
+        return control & IS_LAST ? answer_store(a, context_id) : 0;
     }
     if (size > BUFFER_SIZE)
         return -1;
@@ -194,13 +216,15 @@ static void *serve(void *argument)
 
 int main(int count, char **words)
 {
-    if (count != 3) {
-        fprintf(stderr, "usage: floor PORT LOG\n");
+    if (count != 2 && count != 3) {
+        fprintf(stderr, "usage: floor PORT [LOG]\n");
         return 2;
     }
-    log_file = open(words[2], O_CREAT | O_WRONLY | O_EXCL, 0600);
-    if (log_file < 0)
-        fail(words[2]);
+    if (count == 3) {
+        log_file = open(words[2], O_CREAT | O_WRONLY | O_EXCL, 0600);
+        if (log_file < 0)
+            fail(words[2]);
+    }
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(atoi(words[1])),

@@ -18,7 +18,6 @@ from node.originals import Originals
 from node.transcoding import Transcoding
 from node.web.dicomweb.checked import PIECE_BYTES, Checked, Recent
 from node.web.dicomweb.darkroom import Darkroom
-from node.web.dicomweb.negotiate import MediaRange, parse
 from node.web.dicomweb.service import service_url
 from node.web.dicomweb.turns import Turns
 
@@ -72,20 +71,27 @@ class Archive:
         return found
 
     async def stream(
-        self, pieces: Iterator[Piece], content_type: str, headers: Mapping[str, str], status: int
+        self,
+        pieces: Iterator[Piece],
+        content_type: str,
+        headers: Mapping[str, str],
+        status: int,
+        *,
+        pixels: bool = False,
     ) -> Response:
-        """Answer with a body that is made while it goes out.
+        """Answer with a body that is made while it goes out, of `pixels` by the darkroom.
 
         The first pieces are made before, so that what fails at once is answered by its fault.
         """
         batches = batched(pieces)
-        first = await self.turns.run(next, batches, None)
+        run = self.turns.develop if pixels else self.turns.run
+        first = await run(next, batches, None)
 
         async def body() -> AsyncIterator[Piece]:
             for piece in first or ():
                 yield piece
             if first:
-                async for batch in self.turns.ahead(batches):
+                async for batch in self.turns.ahead(batches, pixels=pixels):
                     for piece in batch:
                         yield piece
 
@@ -154,17 +160,6 @@ def selection(named: Mapping[str, str]) -> Selection:
     return Selection(
         study_instance_uids=study, series_instance_uids=series, sop_instance_uids=instance
     )
-
-
-def accepted(request: Request) -> tuple[MediaRange, ...]:
-    """Read what the client takes: the query's `accept`, or the header (PS3.18 8.3.3.1, 8.7.5).
-
-    Raises CannotUnderstand.
-    """
-    asked = request.query_params.get("accept", "")
-    # In a query "+" stands for a blank, and no media type has one.
-    return parse(asked.replace(" xml", "+xml").replace(" json", "+json")
-                 or ",".join(request.headers.getlist("accept")))  # fmt: skip
 
 
 def not_acceptable(there_is: str) -> HTTPException:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.exceptions import HTTPException
 
@@ -16,12 +16,21 @@ from node.web.dicomweb.outcome import Outcome, failed
 from node.web.dicomweb.parts import BadMultipart, Begin, Data, PartReader
 
 DICOM: Final = "application/dicom"
+MOST_PARTS: Final = 100_000
+"""Of one body: what became of each is remembered until the answer."""
 _MULTIPART: Final = "multipart/related"
 JSON: Final = "application/dicom+json"
 _WORDS: Final = (
     'send application/dicom, or multipart/related; type="application/dicom"; boundary=...;'
     " or application/dicom+json in its place"
 )
+
+
+class Disk(Brake, Protocol):
+    """What is known of the room on the disk: node.watermarks.Watermarks is one."""
+
+    def trouble(self) -> str:
+        """Say why nothing should be sent here now; "" when it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class Body:
         reader: Reader,
         terms: Terms,
         receiver: Receiver,
-        brake: Brake,
+        disk: Disk,
         outcome: Outcome,
         *,
         scratch: Path,
@@ -88,9 +97,9 @@ class Body:
         self._reader = reader
         self._terms = terms
         self._receiver = receiver
-        self._brake = brake
+        self._disk = disk
         self._outcome = outcome
-        self._gathered = Gathered(scratch, outcome) if reader.root == JSON else None
+        self._gathered = Gathered(scratch, outcome, disk.trouble) if reader.root == JSON else None
         self._parts = 0
         self._part: PartIntake | None = None
         if reader.parts is None:
@@ -151,10 +160,12 @@ class Body:
         return bool(self._outcome.broken)
 
     def _object(self) -> PartIntake:
-        return ObjectIntake(self._terms, self._receiver, self._brake, self._outcome, self._commits)
+        return ObjectIntake(self._terms, self._receiver, self._disk, self._outcome, self._commits)
 
     def _intake(self, headers: Mapping[str, str]) -> PartIntake:
         self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise BadMultipart(f"the body has more than {MOST_PARTS} parts")
         if self._gathered is not None:
             return self._gathered.part(headers, is_first=self._parts == 1)
         kind = Message()

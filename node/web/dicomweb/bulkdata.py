@@ -16,11 +16,11 @@ from dicom.frames import PIXEL_DATA
 from dicom.places import Finder, Place, dataset_of
 from dicom.transcode import EXPLICIT_LITTLE
 from node.web.dicomweb import frames, ranges
-from node.web.dicomweb.archive import Archive, accepted, not_acceptable
+from node.web.dicomweb.archive import Archive, not_acceptable
 from node.web.dicomweb.checked import PIECE_BYTES
 from node.web.dicomweb.multipart import Multipart
 from node.web.dicomweb.negotiate import OCTETS, Offer, pick
-from node.web.dicomweb.service import PREFIX
+from node.web.dicomweb.service import PREFIX, accepted
 from node.web.dicomweb.wado import wanted_part
 
 _PATH: Final = re.compile(r"[0-9A-Fa-f]{8}(/[0-9]{1,6}/[0-9A-Fa-f]{8}){0,16}")

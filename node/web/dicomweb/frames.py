@@ -15,10 +15,10 @@ from dicom.entity import Instance
 from dicom.errors import CannotUnderstand, DoesNotMatch
 from dicom.frames import Layout
 from dicom.transcode import EXPLICIT_LITTLE, substitutes
-from node.web.dicomweb.archive import Archive, accepted, not_acceptable
+from node.web.dicomweb.archive import Archive, not_acceptable
 from node.web.dicomweb.multipart import Multipart
 from node.web.dicomweb.negotiate import COMPRESSED, OCTETS, MediaRange, Offer, pick
-from node.web.dicomweb.service import PREFIX
+from node.web.dicomweb.service import PREFIX, accepted
 from node.web.dicomweb.wado import wanted_part
 
 MOST_FRAMES: Final = 10_000
@@ -37,6 +37,10 @@ class Film:
     def is_compressed(self) -> bool:
         """Whether a codec is needed to see them."""
         return self.layout.is_encapsulated
+
+    def is_decoded_for(self, transfer_syntax_uid: str) -> bool:
+        """Whether frames in a transfer syntax need the codec."""
+        return self.is_compressed and transfer_syntax_uid != self.layout.transfer_syntax_uid
 
 
 async def retrieve(archive: Archive, request: Request) -> Response:
@@ -125,7 +129,7 @@ def read(archive: Archive, film: Film, number: int, transfer_syntax_uid: str) ->
     """
     with archive.checked.open(film.instance) as stream:
         found = frames.frame(stream, film.layout, number)
-        if not film.is_compressed or transfer_syntax_uid == film.layout.transfer_syntax_uid:
+        if not film.is_decoded_for(transfer_syntax_uid):
             return found
         head = frames.head(stream, film.layout)
     task = {"do": "decode", "syntax": film.layout.transfer_syntax_uid}
@@ -135,7 +139,8 @@ def read(archive: Archive, film: Film, number: int, transfer_syntax_uid: str) ->
 async def _one(
     archive: Archive, request: Request, film: Film, number: int, offer: Offer
 ) -> Response:
-    body = await archive.turns.run(read, archive, film, number, offer.syntax)
+    run = archive.turns.develop if film.is_decoded_for(offer.syntax) else archive.turns.run
+    body = await run(read, archive, film, number, offer.syntax)
     etag = f'"{film.instance.digest[:32]}-{number}-{offer.syntax}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache",
                "Vary": "Accept", "Content-Type": _content_type(offer)}  # fmt: skip
@@ -155,7 +160,8 @@ async def _several(
     base = archive.url(request).removesuffix(PREFIX) + where
     pieces = _parts(multipart, _content_type(offer), base, bodies)
     content_type = multipart.content_type(offer.media_type)
-    return await archive.stream(pieces, content_type, {"Vary": "Accept"}, 200)
+    pixels = film.is_decoded_for(offer.syntax)
+    return await archive.stream(pieces, content_type, {"Vary": "Accept"}, 200, pixels=pixels)
 
 
 def _content_type(offer: Offer) -> str:

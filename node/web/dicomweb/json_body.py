@@ -21,6 +21,8 @@ from node.web.dicomweb.outcome import Outcome, failed
 
 METADATA_BYTES: Final = 8 << 20
 """Of one request; a thousand slices describe themselves in less."""
+MOST_OBJECTS: Final = 10_000
+"""Of one request."""
 BULK_BYTES: Final = 4 << 30
 """Of one request."""
 VALUE_BYTES: Final = 64 << 20
@@ -54,6 +56,8 @@ class Gathered:
 
     folder: Path
     outcome: Outcome
+    trouble: Callable[[], str]
+    """Says why the disk should take no more now; "" when it may."""
     metadata: bytearray = field(default_factory=bytearray)
     places: dict[str, list[_Place]] = field(default_factory=dict)
     size_bytes: int = 0
@@ -64,10 +68,12 @@ class Gathered:
         return _Metadata(self) if is_first else _Bulk(self, headers)
 
     def write(self, chunk: memoryview) -> None:
-        """Append bulk data. Raises OutOfResources."""
+        """Append bulk data. Raises OutOfResources, CannotUnderstand where it is too much."""
         self.size_bytes += len(chunk)
         if self.size_bytes > BULK_BYTES:
-            raise OutOfResources(f"the bulk data has more than {BULK_BYTES >> 30} GB")
+            raise CannotUnderstand(f"the bulk data has more than {BULK_BYTES >> 30} GB")
+        if words := self.trouble():
+            raise OutOfResources(words)
         try:
             if self.file is None:
                 self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115  (see close)
@@ -102,6 +108,9 @@ class Gathered:
         finally:
             self.metadata.clear()
         objects = found if isinstance(found, list) else [found]
+        if len(objects) > MOST_OBJECTS:
+            self.outcome.broken = f"the metadata tells of more than {MOST_OBJECTS} objects"
+            return []
         return [one if isinstance(one, dict) else {} for one in objects]
 
     def _pieces(self, one: Mapping[str, Any]) -> Iterator[bytes]:
@@ -197,7 +206,7 @@ class _Bulk:
         """Take the next bytes."""
         try:
             self._gathered.write(chunk)
-        except OutOfResources as fault:
+        except (CannotUnderstand, OutOfResources) as fault:
             self._gathered.outcome.add(failed(fault))
             self._gathered.outcome.broken = str(fault)
 

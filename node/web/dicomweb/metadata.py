@@ -12,16 +12,17 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dicom import native_xml
 from dicom.errors import CannotUnderstand, StorageFault
 from dicom.json_head import head_json
 from dicom.native import Piece
 from dicom.selection import Stored
 from node.web.dicomweb import ranges
-from node.web.dicomweb.archive import Archive, accepted, not_acceptable, path_of, selection
+from node.web.dicomweb.archive import Archive, not_acceptable, path_of, selection
 from node.web.dicomweb.checked import PIECE_BYTES
 from node.web.dicomweb.multipart import Multipart
-from node.web.dicomweb.native_xml import document
 from node.web.dicomweb.negotiate import Offer, pick
+from node.web.dicomweb.service import accepted
 
 JSON: Final = "application/dicom+json"
 XML: Final = "application/dicom+xml"
@@ -130,7 +131,7 @@ def _array(heads: Iterator[Head]) -> Iterator[bytes]:
 
 def _documents(multipart: Multipart, heads: Iterator[Head]) -> Iterator[bytes]:
     for head in heads:
-        body = document(head).encode("utf-8", "replace")
+        body = native_xml.write(head)
         yield multipart.opening(XML, len(body)) + body
     yield multipart.closing
 

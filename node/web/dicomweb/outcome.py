@@ -78,9 +78,9 @@ class Outcome:
         stored, failed = self.stored, self.failed
         if stored:
             return 202 if failed or self.broken else 200
-        if self.broken or not failed:
-            return 400
-        return 503 if all(one.failure in _REFUSED for one in failed) else 409
+        if failed and all(one.failure in _REFUSED for one in failed):
+            return 503
+        return 400 if self.broken or not failed else 409
 
     def body(self, url: str, *, xml: bool = False) -> bytes:
         """Write the Store Instances Response Module; `url` is the service's."""

@@ -14,9 +14,10 @@ from dicom.entity import Instance
 from dicom.errors import CannotUnderstand, DoesNotMatch
 from dicom.frames import Layout
 from dicom.selection import Stored
-from node.web.dicomweb.archive import Archive, accepted, not_acceptable, path_of
+from node.web.dicomweb.archive import Archive, not_acceptable, path_of
 from node.web.dicomweb.frames import layout_of, listed
 from node.web.dicomweb.multipart import Multipart
+from node.web.dicomweb.service import accepted
 from node.web.dicomweb.viewing import media_type, wish
 from node.web.dicomweb.wish import FORMATS, Wish
 
@@ -43,7 +44,7 @@ async def retrieve(archive: Archive, request: Request, *, thumbnail: bool = Fals
         if parts is None:
             raise not_acceptable("multipart/related for several frames")
         return await _several(archive, request, found, numbers, asked)
-    picture = await archive.turns.run(_first_of, archive, found, numbers, (asked, thumbnail))
+    picture = await archive.turns.develop(_first_of, archive, found, numbers, (asked, thumbnail))
     return Response(picture, 200, {"Content-Type": asked.media_type, "Vary": "Accept",
                                    "Cache-Control": "private, max-age=60"})  # fmt: skip
 
@@ -105,14 +106,14 @@ async def _several(
         pictures = _each(archive, url, found, asked)
     pieces = _parts(multipart, asked.media_type, pictures)
     try:
-        first = await archive.turns.run(next, pieces, None)
+        first = await archive.turns.develop(next, pieces, None)
     except CannotUnderstand as fault:
         raise HTTPException(406, str(fault)) from fault
     if first is None:
         raise HTTPException(406, _NO_IMAGE)
     whole = _chain(first, pieces, multipart.closing)
     content_type = multipart.content_type(asked.media_type)
-    return await archive.stream(whole, content_type, {"Vary": "Accept"}, 200)
+    return await archive.stream(whole, content_type, {"Vary": "Accept"}, 200, pixels=True)
 
 
 def _each(

@@ -7,7 +7,7 @@ from json.encoder import encode_basestring as quoted
 from typing import Final
 
 from dicom.attributes import Attribute, Level
-from dicom.query import Query
+from dicom.query import INSTANCE_AVAILABILITY, ONLINE, Query
 
 Row = Sequence[str]
 """One found entity: DICOM text of each of the query's returned attributes, in their order."""
@@ -17,9 +17,8 @@ _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 _FIXED: Final[Mapping[int, str]] = {
     0x00080005: '{"vr":"CS","Value":["ISO_IR 192"]}',
-    0x00080056: '{"vr":"CS","Value":["ONLINE"]}',
 }
-_OURS: Final = frozenset({*_FIXED, _URL})
+_OURS: Final = frozenset({*_FIXED, INSTANCE_AVAILABILITY, _URL})
 """What the node says of the match, and no object of itself."""
 _PATHS: Final[Mapping[Level, tuple[tuple[str, str], ...]]] = {
     Level.STUDY: (("studies", "StudyInstanceUID"),),
@@ -32,11 +31,12 @@ _PATHS: Final[Mapping[Level, tuple[tuple[str, str], ...]]] = {
 }
 
 
-def writer(query: Query, url: str) -> Callable[[Row], str]:
+def writer(query: Query, url: str) -> Callable[[Row, str], str]:
     """Make what writes one match as an object of the DICOM JSON Model, its elements by tag.
 
-    `url` is that of the service, for RetrieveURL. What the standard always wants is there, empty
-    where it is unknown; the rest is as in `query.returning`.
+    It takes the match and its InstanceAvailability. `url` is that of the service, for RetrieveURL.
+    What the standard always wants is there, empty where it is unknown; the rest is as in
+    `query.returning`.
     """
     keywords = [one.keyword for one in query.returning]
     plan: list[tuple[int, int, Callable[[str], str]]] = [
@@ -45,12 +45,14 @@ def writer(query: Query, url: str) -> Callable[[Row], str]:
         if one.tag not in _OURS
     ]
     plan += [(tag, -1, partial(_same, text)) for tag, text in _FIXED.items()]
+    plan.append((INSTANCE_AVAILABILITY, len(keywords), '{{"vr":"CS","Value":["{}"]}}'.format))
     plan.sort(key=lambda one: one[0])
     before = [(f'"{tag:08X}":', place, value) for tag, place, value in plan if tag < _URL]
     behind = [(f'"{tag:08X}":', place, value) for tag, place, value in plan if tag > _URL]
     path = [(f"/{word}/", keywords.index(keyword)) for word, keyword in _PATHS[query.level]]
 
-    def write(row: Row) -> str:
+    def write(found: Row, availability: str = ONLINE) -> str:
+        row = (*found, availability)
         where = "".join([word + row[place] for word, place in path])
         parts = [name + value(row[place]) for name, place, value in before]
         parts.append(f'"{_URL:08X}":{{"vr":"UR","Value":[{quoted(url + where)}]}}')

@@ -1,9 +1,11 @@
-"""Where DICOMweb is on this node: the paths of its resources, as a client sees them."""
+"""Where DICOMweb is on this node, as a client sees it, and what a client takes."""
 
 import re
 from typing import Final
 
 from starlette.requests import Request
+
+from node.web.dicomweb.negotiate import MediaRange, parse
 
 PREFIX: Final = "/dicom-web"
 STUDIES: Final = PREFIX + "/studies"
@@ -14,6 +16,17 @@ _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(
     r"[A-Za-z0-9.-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:]{2,45}\](:[0-9]{1,5})?"
 )
+
+
+def accepted(request: Request) -> tuple[MediaRange, ...]:
+    """Read what the client takes: the query's `accept`, or the header (PS3.18 8.3.3.1, 8.7.5).
+
+    Raises CannotUnderstand.
+    """
+    asked = request.query_params.get("accept", "")
+    # In a query "+" stands for a blank, and no media type has one.
+    return parse(asked.replace(" xml", "+xml").replace(" json", "+json")
+                 or ",".join(request.headers.getlist("accept")))  # fmt: skip
 
 
 def service_url(request: Request, *, behind_proxy: bool = False) -> str:

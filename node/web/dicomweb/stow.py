@@ -5,12 +5,12 @@ intake.MOST_HEAD_BYTES, are in memory.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 import anyio
@@ -26,13 +26,12 @@ from dicom import uid
 from node.admission import AssociationFacts
 from node.conversation import AssociationWatcher, Ending
 from node.conversation import Outcome as Ended
-from node.services.store import Brake, Receiver
-from node.web.dicomweb import negotiate
-from node.web.dicomweb.body import Body, Reader, reader_of
+from node.services.store import Receiver
+from node.web.dicomweb.body import Body, Disk, Reader, reader_of
 from node.web.dicomweb.intake import Commits, Terms
-from node.web.dicomweb.negotiate import Offer
+from node.web.dicomweb.negotiate import Offer, pick
 from node.web.dicomweb.outcome import JSON, XML, Outcome
-from node.web.dicomweb.service import service_url
+from node.web.dicomweb.service import accepted, service_url
 from node.web.guard import Caller
 
 STEP_BYTES: Final = 1 << 20
@@ -56,21 +55,14 @@ RETRY_S: Final = 10
 log = structlog.get_logger()
 
 
-class Disk(Brake, Protocol):
-    """What is known of the room on the disk: node.watermarks.Watermarks is one."""
-
-    def trouble(self) -> str:
-        """Say why nothing should be sent here now; "" when it may be."""
-
-
 @dataclass(frozen=True, slots=True)
 class StoreParts:
     """What storing needs of the node."""
 
     receiver: Receiver
     disk: Disk
-    watcher: AssociationWatcher
-    """Hears how each request ended, so that its Series settle as after an association."""
+    watchers: Sequence[AssociationWatcher]
+    """Hear of each request as of an association; its Series settle, it is counted and explained."""
     classes: frozenset[str]
     called_ae: str
     titles: dict[str, str]
@@ -96,7 +88,7 @@ class Store:
         self._pool = ThreadPoolExecutor(SYNCS, "stow")
 
     async def handle(self, request: Request, caller: Caller) -> Response:
-        """Store what comes; 200, 202, 400, 406, 408, 409, 413, 415 or 503 as PS3.18 10.5.3 says."""
+        """Store what comes; 200, 202, 400, 408, 409, 415 or 503 as PS3.18 10.5.3 says."""
         offer = _offer(request)
         reader = reader_of(_content_type(request))
         study = request.path_params.get("StudyInstanceUID", "")
@@ -124,11 +116,18 @@ class Store:
         outcome = Outcome()
         body = Body(reader, terms, parts.receiver, parts.disk, outcome, scratch=parts.scratch,
                     commits=Commits(self._pool))  # fmt: skip
-        refusal = await self._read(request, body, outcome)
         facts = AssociationFacts(
             terms.association, terms.ae_title, terms.called_ae, terms.address, began_at
         )
-        self._told(caller, facts, outcome, time.monotonic() - began_s)
+        for watcher in parts.watchers:
+            watcher.on_opened(facts)
+        try:
+            refusal = await self._read(request, body, outcome)
+        except BaseException:
+            outcome.broken = outcome.broken or "the node broke it off"
+            raise
+        finally:
+            self._told(caller, facts, outcome, time.monotonic() - began_s)
         if refusal is not None and not outcome.stored:
             raise refusal
         url = service_url(request, behind_proxy=parts.behind_proxy)
@@ -166,9 +165,11 @@ class Store:
             assert one.failure is not None
             statuses[one.failure] = statuses.get(one.failure, 0) + 1
         ended = Ended.LOST if outcome.broken else Ended.RELEASED
-        self._parts.watcher.on_closed(
-            facts, Ending(ended, outcome.broken, statuses, size_bytes, seconds)
-        )
+        ending = Ending(ended, outcome.broken, statuses, size_bytes, seconds)
+        for watcher in self._parts.watchers:
+            for result in (*outcome.stored, *outcome.failed):
+                watcher.on_stored(facts, result.failure or 0, result.size_bytes)
+            watcher.on_closed(facts, ending)
         write = log.warning if outcome.failed or outcome.broken else log.info
         write(
             "stow",
@@ -193,11 +194,9 @@ def _content_type(request: Request) -> Message:
 
 
 def _offer(request: Request) -> Offer:
-    accept = request.query_params.get("accept", request.headers.get("accept", ""))
-    ranges = negotiate.parse(accept)
     offers = (Offer(JSON), Offer("application/json"), Offer(XML), Offer(XML, multipart=True))
     # Whoever names something else has still stored: he hears of it in JSON (PS3.18 10.5.3.2).
-    return negotiate.pick(ranges, offers) or offers[0]
+    return pick(accepted(request), offers) or offers[0]
 
 
 def _later(words: str) -> HTTPException:

@@ -25,6 +25,7 @@ PATIENCE_S: Final = 5.0
 """How long another waits for its turn before it hears that the node is busy."""
 RETRY_S: Final = 5
 _THREADS: Final = 6
+"""For what reads; as many are for what waits for a picture, which may take long."""
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -40,13 +41,16 @@ class Turns:
         self._whole = asyncio.Semaphore(most)
         self._small = asyncio.Semaphore(most_small)
         self._patience_s = patience_s
-        self._limiter: CapacityLimiter | None = None
+        self._readers = CapacityLimiter(_THREADS)
+        self._viewers = CapacityLimiter(_THREADS)
 
     async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Do in a thread what may block; threads of retrievals are apart from all others."""
-        if self._limiter is None:  # it belongs to the loop, which runs only now
-            self._limiter = CapacityLimiter(_THREADS)
-        return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._limiter)
+        return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._readers)
+
+    async def develop(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Do in a thread what waits for the darkroom; what only reads has threads of its own."""
+        return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._viewers)
 
     def taken(
         self, answer: Answer, *, whole: bool
@@ -77,12 +81,16 @@ class Turns:
             words = "too many retrievals at once; try again"
             raise HTTPException(503, words, {"Retry-After": str(RETRY_S)}) from None
 
-    async def ahead(self, made: Iterator[Result]) -> AsyncIterator[Result]:
-        """Give what is made in threads, the next while the last is on its way."""
-        coming = asyncio.ensure_future(self.run(next, made, None))
+    async def ahead(self, made: Iterator[Result], *, pixels: bool = False) -> AsyncIterator[Result]:
+        """Give what is made in threads, the next while the last is on its way.
+
+        `pixels`: whether to make it is to wait for the darkroom.
+        """
+        run = self.develop if pixels else self.run
+        coming = asyncio.ensure_future(run(next, made, None))
         try:
             while (one := await coming) is not None:
-                coming = asyncio.ensure_future(self.run(next, made, None))
+                coming = asyncio.ensure_future(run(next, made, None))
                 yield one
         finally:
             coming.cancel()

@@ -87,7 +87,9 @@ async def _picture(
         raise HTTPException(404, words)
     asked = uri_wish(query, format_, (layout.rows, layout.columns))
     try:
-        picture = await archive.turns.run(shown, archive, stored.instance, layout, int(text), asked)
+        picture = await archive.turns.develop(
+            shown, archive, stored.instance, layout, int(text), asked
+        )
     except CannotUnderstand as fault:
         raise HTTPException(406, str(fault)) from fault
     return Response(picture, 200, {"Content-Type": format_, "Cache-Control": "private, max-age=60"})

@@ -18,7 +18,7 @@ from dicom.errors import StorageFault
 from dicom.native import Piece
 from dicom.selection import Stored
 from node.web.dicomweb import ranges
-from node.web.dicomweb.archive import Archive, accepted, not_acceptable, path_of, warning
+from node.web.dicomweb.archive import Archive, not_acceptable, path_of, warning
 from node.web.dicomweb.multipart import Multipart
 from node.web.dicomweb.negotiate import (
     DICOM,
@@ -28,6 +28,7 @@ from node.web.dicomweb.negotiate import (
     syntax_for,
     wishes,
 )
+from node.web.dicomweb.service import accepted
 from node.web.dicomweb.transcoding import given
 from node.web.dicomweb.zipped import zipped
 
@@ -64,7 +65,7 @@ async def retrieve(archive: Archive, request: Request) -> Response:
         raise not_acceptable(there_is + (", application/dicom" if is_one else ""))
     wished = (("*",),) if form.media_type == ZIP else wishes(takes, multipart=form.multipart)
     while True:
-        planned = plan(archive, found, wished)
+        planned = await archive.turns.run(plan, archive, found, wished)
         if not planned:
             raise not_acceptable("no Instance in a transfer syntax that it names; * takes any")
         try:
@@ -90,7 +91,7 @@ async def _answer(
     multipart = Multipart(secrets.token_hex(16))
     url = archive.url(request)
     if all(one.is_original for one in planned):
-        headers["Content-Length"] = str(_length(multipart, url, planned))
+        headers["Content-Length"] = str(await archive.turns.run(_length, multipart, url, planned))
     pieces = _parts(archive, multipart, url, planned)
     return await archive.stream(pieces, multipart.content_type(DICOM), headers, status)
 

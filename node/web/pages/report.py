@@ -11,8 +11,10 @@ from node.web.pages.layout import PREFIX, Cell, card, table
 from storage.index.offered import Role
 from storage.index.saved import Parameter, Report
 
-MOST_ROWS: Final = 1000
-"""On a page; the files have all."""
+MOST_ROWS: Final = 20_000
+"""For a page, which draws them; the files have all."""
+MOST_SHOWN: Final = 1000
+"""In its table."""
 _INPUTS: Final = {"int": "number", "number": "number", "date": "date", "text": "text"}
 _NUMBERS: Final = ("BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "FLOAT", "DECIMAL", "UBIGINT",
                    "SMALLINT", "TINYINT")  # fmt: skip
@@ -89,13 +91,16 @@ def answer(report: Report, told: Mapping[str, Any], seconds: float) -> Markup:
     columns = dict(zip(told["columns"], told["types"], strict=True))
     rows: Sequence[Sequence[object]] = told["rows"]
     drawn = draw(report.plot, report.title, columns, rows) if report.plot else Markup()
-    more = ", and there are more: save the file" if told["truncated"] else ""
-    count = f"{amounts.whole(len(rows))} rows{more}, in {seconds:.1f} s"
+    count = f"{amounts.whole(len(rows))} rows, in {seconds:.1f} s"
+    if told["truncated"]:
+        count = f"The first {count}; the drawing lacks the others too. Ask for less, or save all."
+    elif len(rows) > MOST_SHOWN:
+        count += f"; the first {amounts.whole(MOST_SHOWN)} are shown here, a file has all"
     kinds = [_kind(name, kind) for name, kind in columns.items()]
     heads = [Cell(name, kind) for name, kind in zip(columns, kinds, strict=True)]
     cells = [
         [Cell(_shown(value, kind), kind) for value, kind in zip(row, kinds, strict=True)]
-        for row in rows
+        for row in rows[:MOST_SHOWN]
     ]
     return together(
         tag("section", drawn, class_="card") if drawn else None,

@@ -88,7 +88,8 @@ class _Pages:
         report = await self._find(request)
         values = _values(request, report)
         try:
-            answer = await self._ask(report, values, "json", pages.MOST_ROWS, caller)
+            wanted = _wanted(report, values, "json", pages.MOST_ROWS)
+            answer = await self._parts.door.ask(wanted, caller, request)
             told = json.loads(await self._parts.door.run(_whole, answer))
             result, status = pages.answer(report, told, answer.seconds), 200
         except HTTPException as fault:
@@ -103,18 +104,13 @@ class _Pages:
         if form not in ENDINGS:
             raise HTTPException(422, f"form must be one of {', '.join(ENDINGS)}")
         report = await self._find(request)
-        answer = await self._ask(report, _values(request, report), form, _MOST_FILE_ROWS, caller)
+        wanted = _wanted(report, _values(request, report), form, _MOST_FILE_ROWS)
+        answer = await self._parts.door.ask(wanted, caller, request)
         return self._parts.door.response(answer, form, report.name)
 
     async def _find(self, request: Request) -> Report:
         door = self._parts.door
         return await door.run(door.desk.reports.find, request.path_params["name"])
-
-    async def _ask(
-        self, report: Report, values: Mapping[str, str], form: Any, rows: int, caller: Caller
-    ) -> Answer:
-        wanted = Wanted("", report.name, values, form, rows, _LONG_S)
-        return await self._parts.door.ask(wanted, caller)
 
     def _reports(self, caller: Caller) -> Place:
         return Place(self._parts.node_name, "Reports", caller.may)
@@ -122,6 +118,10 @@ class _Pages:
 
 _LONG_S: Final = 3600.0
 """What [sql] timeout_s says is less."""
+
+
+def _wanted(report: Report, values: Mapping[str, str], form: Any, rows: int) -> Wanted:
+    return Wanted("", report.name, values, form, rows, _LONG_S)
 
 
 def _values(request: Request, report: Report) -> dict[str, str]:

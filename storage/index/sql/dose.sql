@@ -26,7 +26,7 @@ SELECT
     count(*) AS values,
     round(median(told.measured), 3) AS median,
     round(quantile_cont(told.measured, 0.75), 3) AS upper_quartile,
-    max(told.measured) AS highest
+    round(max(told.measured), 3) AS highest
 FROM told
 JOIN instance ON instance.instance_key = told.instance_key
 WHERE told.measured IS NOT NULL

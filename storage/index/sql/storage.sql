@@ -9,8 +9,9 @@ WITH aged AS (
     JOIN series ON series.study_key = instance.study_key AND series.series_key = instance.series_key
 )
 SELECT
-    CASE WHEN days < 1 THEN 'today' WHEN days < 7 THEN 'a week' WHEN days < 30 THEN 'a month'
-        WHEN days < 90 THEN 'three months' WHEN days < 365 THEN 'a year' ELSE 'older' END AS age,
+    CASE WHEN days < 1 THEN 'today' WHEN days < 7 THEN 'under a week'
+        WHEN days < 30 THEN 'under a month' WHEN days < 90 THEN 'under three months'
+        WHEN days < 365 THEN 'under a year' ELSE 'older' END AS age,
     coalesce(Modality, '') AS Modality,
     count(*) AS objects,
     round(sum(length_bytes) / 1e9, 3) AS gigabytes

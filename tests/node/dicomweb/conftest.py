@@ -29,6 +29,8 @@ class House:
         self.reader = SpoolReader(root)
         self.pause_s, self.words = 0.0, ""
         self.full_after: int | None = None
+        self.opened: list[Any] = []
+        self.stored: list[tuple[int, int]] = []
         self.endings: list[Any] = []
         self.positions: dict[str, int] = {}
 
@@ -43,6 +45,14 @@ class House:
     def trouble(self) -> str:
         """What keeps the disk from taking more."""
         return self.words
+
+    def on_opened(self, facts: Any) -> None:
+        """Note that a request began."""
+        self.opened.append(facts)
+
+    def on_stored(self, facts: Any, status: int, size_bytes: int) -> None:
+        """Note one object of a request."""
+        self.stored.append((status, size_bytes))
 
     def on_closed(self, facts: Any, ending: Any) -> None:
         """Note how a request ended."""
@@ -63,7 +73,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, House]]:
         "ward 7": Token(digest=digest_of(SECRET), may=("store",)),
         "reader": Token(digest=digest_of("pnb_r"), may=("query",)),
     }
-    parts = StoreParts(house, house, house, frozenset({CT}), "PENUMBRA", titles_of(known),
+    parts = StoreParts(house, house, [house], frozenset({CT}), "PENUMBRA", titles_of(known),
                        tmp_path_factory.mktemp("scratch"))  # fmt: skip
     routes = store_routes(Tokens(known), Store(parts), lambda name, used: None)
     server = Server.on_port(Starlette(routes=routes), "127.0.0.1", 0)
@@ -79,6 +89,8 @@ def house(served) -> House:
     _, one = served
     one.pause_s, one.words, one.full_after = 0.0, "", None
     one.new()
+    one.opened.clear()
+    one.stored.clear()
     one.endings.clear()
     return one
 

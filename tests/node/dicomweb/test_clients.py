@@ -1,6 +1,7 @@
 """Real clients at the DICOMweb of a running node: dicomweb-client, Orthanc, OHIF in Chromium."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -33,6 +34,13 @@ TOKENS = f"""
 [tokens.viewer]
 digest = "{digest_of(SECRET)}"
 may = ["query", "retrieve", "store"]
+[destinations.out]
+kind = "folder"
+path = "out"
+[[rules]]
+name = "from the web"
+expr = 'origin == "web" && calling_ae == "VIEWER"'
+send = ["out"]
 """
 CT, MR = (str(get_testdata_file(name)) for name in ("CT_small.dcm", "MR_small.dcm"))
 
@@ -149,12 +157,63 @@ def test_forms_of_results(node):
     assert all(one.startswith(f"299 {url(node)}: ") for one in more)
 
 
+def test_instances_tell_what_only_their_heads_have(node):
+    """includefield takes attributes that are not indexed, private ones too, and all of them."""
+    head = dcmread(CT, stop_before_pixels=True)
+    path = f"studies/{head.StudyInstanceUID}/instances?includefield="
+
+    def told(fields: str) -> dict[str, Any]:
+        (one,) = asked(node, path + fields).json()
+        return one
+
+    wait_until(lambda: "00180060" in told("KVP"), 20, "the head in the index")
+    assert told("KVP,00091002")["00180060"]["Value"] == [120]
+    assert told("00091002")["00091002"]["vr"] == "SH"
+    whole = told("all")
+    assert list(whole) == sorted(whole)
+    assert whole["7FE00010"]["BulkDataURI"].startswith(whole["00081190"]["Value"][0])
+    assert "00180060" not in told("")
+
+
+def test_a_plus_in_the_query_is_a_plus(node):
+    """A media type in the query is understood as it is written, its + too (PS3.18 8.3.3.1)."""
+    answer = asked(node, "studies?accept=application/dicom+json", Accept="image/png")
+    assert answer.headers["content-type"] == "application/dicom+json"
+
+
+def test_requests_to_store_are_counted_and_explained(node):
+    """STOW-RS is in the metrics under the token's AE title, and in `penumbra explain`."""
+    text = httpx.get(f"http://127.0.0.1:{node.http_port}/metrics", trust_env=False).text
+    assert re.search(r'penumbra_objects_total{peer="VIEWER",status="0x0000"} [1-9]', text)
+    (line, *_) = node.run("explain", "association", "--from", "VIEWER", "--json").stdout.split("\n")
+    one = json.loads(line)
+    assert (one["id"][:4], one["outcome"], one["statuses"]) == ("web-", "released", {"0x0000": 1})
+    details = node.run("explain", "association", one["id"]).stdout
+    assert "objects" in details
+    assert "contexts" not in details
+
+
+def test_rules_route_what_was_stored(node):
+    """A Series of STOW-RS settles and goes where a rule on the token's AE title sends it."""
+    out = node.config.parent / "out"
+    uid = str(dcmread(CT, stop_before_pixels=True).SOPInstanceUID)
+    wait_until(
+        lambda: any(uid in one.name for one in out.rglob("*")), 20, "the object in the folder"
+    )
+
+
 def test_capabilities(node):
     """GET and OPTIONS on the service tell each resource with what it needs."""
     told = asked(node, "").json()
     resources = {one["path"]: one["methods"] for one in told["resources"]}
     assert resources["/studies"]["GET"]["may"] == "query"
     assert resources["/studies"]["POST"]["may"] == "store"
+    instance = "/studies/{StudyInstanceUID}/series/{SeriesInstanceUID}/instances/{SOPInstanceUID}"
+    assert resources[instance]["GET"]["may"] == "retrieve"
+    assert "image/png" in resources[f"{instance}/rendered"]["GET"]["produces"]
+    assert {"metadata", "thumbnail", "frames/{frames}", "bulkdata/{path}"} <= {
+        path.removeprefix(f"{instance}/") for path in resources
+    }
     answer = httpx.options(url(node), headers=BEARER, trust_env=False)
     assert answer.json() == told
 

@@ -19,7 +19,7 @@ from pydicom.data import get_testdata_file
 from dicom.meta import read_meta
 from examples.peers.node import Node, running_node
 from examples.peers.process import wait_until
-from examples.peers.raw_scu import RawPeer
+from examples.peers.raw_scu import CT, RawPeer, dataset_of
 from node.web.tokens import digest_of
 
 SECRET = "pnb_" + "c" * 43
@@ -174,6 +174,11 @@ def test_the_door_stays_quick_while_others_retrieve(node, sources):
             silent.append(socket.create_connection(("127.0.0.1", node.http_port), 10))
             silent[-1].sendall(request * 20)
         started = time.monotonic()
+        peer = RawPeer(node.port)
+        peer.associate((CT, "1.2.840.10008.1.2"))
+        assert peer.store(dataset_of("1.2.3.9"), sop_instance="1.2.3.9") == 0
+        peer.release()
+        stored_s = time.monotonic() - started
         done = subprocess.run(
             ["echoscu", "-aet", "SCANNER", "-aec", "PENUMBRA", "127.0.0.1", str(node.port)],
             capture_output=True, check=False, timeout=20,
@@ -184,6 +189,7 @@ def test_the_door_stays_quick_while_others_retrieve(node, sources):
             headers={"Authorization": f"Bearer {SECRET}"}, timeout=10,
         )  # fmt: skip
         assert found.status_code == 200
+        assert stored_s < 2
         assert time.monotonic() - started < 5
     finally:
         for one in silent:

@@ -48,13 +48,19 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     one.close()
 
 
-def search(index: Index, level: Level, query: str, **path: str) -> list[dict[str, Any]]:
+def search(
+    index: Index,
+    level: Level,
+    query: str,
+    released: Any = lambda _level, _uids, _studies: (),
+    **path: str,
+) -> list[dict[str, Any]]:
     """Ask as a request would."""
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": query.encode(),
              "headers": [(b"host", b"node:8080")], "path_params": path, "scheme": "http",
              "server": ("127.0.0.1", 8080)}  # fmt: skip
     caller = Caller("viewer", frozenset({"query"}))
-    answer = asyncio.run(Search(index).of(level)(Request(scope), caller))
+    answer = asyncio.run(Search(index, released).of(level)(Request(scope), caller))
     found: list[dict[str, Any]] = json.loads(bytes(answer.body))
     return found
 
@@ -99,6 +105,50 @@ def test_results_are_dicom_json(index):
         "<Ideographic><FamilyName>山田</FamilyName><GivenName>太郎</GivenName></Ideographic>"
         in text
     )
+
+
+@pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES, Level.IMAGE])
+def test_what_has_left_the_spool_is_nearline(index, level):
+    """InstanceAvailability tells of each match whether all of it lies in the spool."""
+    own = {Level.STUDY: "1.2.4", Level.SERIES: "1.2.4.1", Level.IMAGE: "1.2.4.1.1"}[level]
+
+    def released(asked, uids, studies):
+        assert (asked, own in uids, len(studies)) == (level, True, 10)
+        return {own}
+
+    tag = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.IMAGE: "00080018"}[level]
+    found = search(index, level, "PatientID=P1", released)
+    told = {one[tag]["Value"][0]: one["00080056"]["Value"][0] for one in found}
+    assert told.pop(own) == "NEARLINE"
+    assert set(told.values()) == {"ONLINE"}
+
+
+def test_results_have_a_size(index, monkeypatch):
+    """Of results that are too long together, those behind come with another offset."""
+    whole = search(index, Level.STUDY, "")
+    monkeypatch.setattr(qido, "MOST_TEXT", 2000)
+    some = search(index, Level.STUDY, "")
+    assert 1 < len(some) < len(whole)
+    assert some + search(index, Level.STUDY, f"offset={len(some)}")[:1] == whole[: len(some) + 1]
+
+
+def test_heads_are_read_a_few_at_a_time(index, monkeypatch):
+    """Each Instance is told from its own head, of which few are in memory at once."""
+    sizes = []
+
+    def heads(which):
+        found = index.instances(which)
+        sizes.append(len(found))
+        for one in found:
+            uid = one.instance.arrival.sop_instance_uid
+            yield one, {"00180060": {"vr": "DS", "Value": [uid]}, "00189999": {"vr": "LO"}}
+
+    monkeypatch.setattr(index, "heads", heads)
+    monkeypatch.setattr(qido, "_HEADS", 7)
+    found = search(index, Level.IMAGE, "includefield=KVP")
+    assert sizes == [7, 7, 7, 7, 2]
+    assert all(one["00180060"]["Value"] == one["00080018"]["Value"] for one in found)
+    assert not any("00189999" in one for one in found)
 
 
 def test_a_limit_of_nothing(index):

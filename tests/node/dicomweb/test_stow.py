@@ -18,6 +18,7 @@ from dicom.entity import Origin
 from examples.peers.process import wait_until
 from examples.peers.stow import EXPLICIT, TYPE, body, image, told
 from node.conversation import Outcome
+from node.web.dicomweb import body as stow_body
 from node.web.dicomweb import stow
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -46,6 +47,8 @@ def test_what_is_answered_is_on_disk_byte_for_byte(client, house):
             Origin.WEB, "WARD-7", "PENUMBRA", "127.0.0.1",
         )  # fmt: skip
     ((facts, ending),) = house.endings
+    assert house.opened == [facts]
+    assert [status for status, size in house.stored if size > 1000] == [0, 0, 0]
     assert {one.arrival.association for one in found} == {facts.id}
     assert (ending.outcome, ending.statuses) == (Outcome.RELEASED, {0: 3})
 
@@ -153,6 +156,16 @@ def test_nothing_to_store(client, house, content):
     assert (answer.status_code, house.new()) == (400, [])
 
 
+def test_too_many_parts(client, house, monkeypatch):
+    """Parts are bounded, so that memory is; what came before is stored and told."""
+    monkeypatch.setattr(stow_body, "MOST_PARTS", 2)
+    files = body(*(image(f"1.8.{n}") for n in range(4)))
+    answer = client.post("/studies", content=files, headers=TYPE)
+    assert (answer.status_code, told(answer)[0]) == (202, ["1.8.0", "1.8.1"])
+    assert "more than 2 parts" in answer.headers["warning"]
+    assert len(house.new()) == 2
+
+
 def test_a_study_that_is_no_uid(client, house):
     """A Study in the URL that cannot be a UID is 400, before anything is read."""
     answer = client.post("/studies/a%20b", content=body(image("1.8")), headers=TYPE)
@@ -249,10 +262,12 @@ def test_too_many_at_once_are_asked_to_come_back(served, client, house, monkeypa
     assert client.post("/studies", content=body(image("1.12")), headers=TYPE).status_code == 200
 
 
-def test_answers_in_xml(client, house):
-    """Whoever asks for XML hears of it in the Native DICOM Model."""
-    answer = client.post("/studies", content=body(image("1.13")),
-                         headers={**TYPE, "Accept": "application/dicom+xml"})  # fmt: skip
+@pytest.mark.parametrize("asked", ["header", "query"])
+def test_answers_in_xml(client, house, asked):
+    """Whoever asks for XML, by header or in the query, hears of it in the Native DICOM Model."""
+    accept = {"Accept": "application/dicom+xml"} if asked == "header" else {}
+    path = "/studies" if accept else "/studies?accept=application/dicom+xml"
+    answer = client.post(path, content=body(image("1.13")), headers={**TYPE, **accept})
     assert answer.headers["content-type"] == "application/dicom+xml"
     assert '<DicomAttribute tag="00081199" vr="SQ" keyword="ReferencedSOPSequence">' in answer.text
 

@@ -55,6 +55,28 @@ def test_metadata_that_is_too_much(client, house, monkeypatch):
     monkeypatch.setattr(json_body, "BULK_BYTES", 999)
     answer = client.post("/studies", content=content, headers=headers)
     assert (answer.status_code, house.new()) == (400, [])
+    assert "retry-after" not in answer.headers
     monkeypatch.setattr(json_body, "METADATA_BYTES", 99)
     answer = client.post("/studies", content=content, headers=headers)
     assert (answer.status_code, "the metadata has more" in answer.json()["detail"]) == (400, True)
+
+
+def test_metadata_of_too_many(client, house, monkeypatch):
+    """Metadata tells of so many objects at most; of more, none is stored, with words."""
+    monkeypatch.setattr(json_body, "MOST_OBJECTS", 1)
+    content, headers = described(image("1.25"), image("1.26"))
+    answer = client.post("/studies", content=content, headers=headers)
+    assert answer.status_code == 400
+    assert "more than 1 objects" in answer.json()["detail"]
+    assert house.new() == []
+
+
+def test_bulk_data_for_which_there_is_no_room(client, house, monkeypatch):
+    """Bulk data stops where the disk shall take no more: 0xA700, and when to come back."""
+    words = iter(["", *["1 MB is free: make room"] * 9])
+    monkeypatch.setattr(house, "trouble", lambda: next(words))
+    content, headers = described(image("1.27"), pixels=bytes(1000))
+    answer = client.post("/studies", content=content, headers=headers)
+    assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+    assert answer.json()["0008119A"]["Value"][0]["00081197"]["Value"] == [0xA700]
+    assert house.new() == []

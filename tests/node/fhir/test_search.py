@@ -71,6 +71,10 @@ def find(desk, *asked):
         ([("_lastUpdated", "lt2023-11-15T23:13:20 01:00")], ["1.1"]),
         ([("_lastUpdated", "2023-11-14")], ["1.1"]),
         ([("status", "available")], ["1.1", "1.2", "1.3"]),
+        ([("status", "available"), ("_summary", "count"), ("_total", "accurate")], []),
+        ([("series", "urn:oid:1.2.1,9.9")], ["1.2"]),
+        ([("series", "1.2")], []),
+        ([("instance", "urn:dicom:uid|urn:oid:1.9.1")], ["1.1"]),
         ([("status", "cancelled")], []),
         ([("_count", "0")], []),
     ],
@@ -87,7 +91,7 @@ def test_a_search_finds_what_it_asks_for(three, asked, wanted):
         ("started", "2026-13"), ("started", "2026-01-01T99:00"), ("_count", "-1"),
         ("_count", "x"), ("identifier", ""), ("modality", ""), ("patient.identifier", "a|"),
         ("started", "2026,2027"), ("_id", ",".join("1" * 21)), ("started", "0000-01-01"),
-        ("_lastUpdated", "ne2026-01-01"),
+        ("_lastUpdated", "ne2026-01-01"), ("_summary", "true"), ("_sort", "started"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused(name, value):

@@ -121,6 +121,16 @@ def test_every_fault_is_an_outcome(ask, path, token, status, code):
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_nothing_is_changed_here(served, valid, method):
+    """FHIR is for reading: whoever would change something is told so in FHIR."""
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    for path in ("/ImagingStudy", "/ImagingStudy/1.2"):
+        answer = httpx.request(method, served[1] + path, headers=headers)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert valid(answer.json())["issue"][0]["code"] == "not-supported"
+
+
 @pytest.mark.p6
 def test_a_fault_names_no_value(ask):
     """What somebody asked for is not repeated."""

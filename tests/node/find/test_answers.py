@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset
@@ -25,6 +26,7 @@ from examples.peers.find_scu import (
 )
 from examples.peers.raw_finder import encoded
 from examples.peers.raw_scu import IMPLICIT
+from node import extended
 from node.questioner import Questioner
 from node.services.find import FindService
 from node.services.questioning import Question
@@ -218,15 +220,23 @@ def test_every_transfer_syntax_is_spoken(port: int, syntax: str) -> None:
 
 
 def test_a_sequence_is_matched_and_told_as_asked(port: int) -> None:
-    """An item with a key matches, and of the items only the asked attributes come (C.2.2.2.6)."""
+    """Of a sequence come the items that match, with the asked attributes alone (C.2.2.2.6)."""
     asked = identifier("SERIES", StudyInstanceUID="7.1", SeriesInstanceUID="")
     wanted = Dataset()
     wanted.RequestedProcedureID = "RP2"
     asked.RequestAttributesSequence = Items([wanted])
     _, (match,) = ask(port, asked)
-    assert [list(item.keys()) for item in match.RequestAttributesSequence] == [[0x00401001]] * 2
+    (item,) = match.RequestAttributesSequence
+    assert (list(item.keys()), item.RequestedProcedureID) == ([0x00401001], "RP2")
     wanted.RequestedProcedureID = "RP3"
     assert ask(port, asked)[1] == []
+
+
+def test_each_byte_of_an_item_is_answered() -> None:
+    """As many bytes as were asked come back: what is there as 1, what is not as 0 (C.5.1.1.2)."""
+    for asked, granted in ((b"\1", b"\1"), (b"\1" * 7, b"\1\1\1\1\0\1\0"), (b"\0" * 6, b"\0" * 6)):
+        event = SimpleNamespace(app_info={STUDY_ROOT: asked})
+        assert extended.answer(event) == {STUDY_ROOT: granted}
 
 
 def test_what_is_negotiated_is_granted(port: int) -> None:

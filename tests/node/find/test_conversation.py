@@ -42,6 +42,9 @@ class Endless:
     def interrupt(self) -> None:
         self.interrupted.set()
 
+    def let_go(self) -> None:
+        self.interrupted.set()
+
 
 class Deaf(Endless):
     """An index that searches for ever, and stops only when it is interrupted."""
@@ -114,6 +117,28 @@ def test_a_search_that_takes_too_long_is_refused(serving: Serving) -> None:
         status, matches = ask(port, identifier(PatientID="crowd"))
     assert (status.Status, matches) == (0xA700, [])
     assert "0.2 s" in status.ErrorComment
+
+
+class Held(Endless):
+    """An index whose matches end when it is to let go."""
+
+    def page(self, size: int) -> list[tuple[str, ...]]:
+        if self.interrupted.is_set():
+            raise StorageFault("let go")
+        return super().page(size)
+
+
+def test_an_unread_answer_lets_go_of_the_index(serving: Serving) -> None:
+    """Past the time-out the index is held no longer, also where the requester reads nothing."""
+    held = Held()
+    with serving(held, max_matches=10_000_000, timeout_s=0.3) as port:
+        peer = RawFinder(port)
+        peer.ask(identifier(PatientID=""), 1)
+        assert held.interrupted.wait(10)
+        assert not held.closed.is_set()  # it still waits for the requester
+        last = peer.responses()[-1]
+        peer.release()
+    assert last["status"] == 0xA700
 
 
 class Failing:

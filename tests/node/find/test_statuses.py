@@ -37,6 +37,8 @@ class Answering:
 
     def interrupt(self) -> None: ...
 
+    def let_go(self) -> None: ...
+
 
 class Kept:
     """A connection that keeps what is sent."""

@@ -169,9 +169,10 @@ def make_settings_of(
     def make(**more: Any) -> Settings:
         here = {"host": "127.0.0.1", "port": scp.port}
         peers = {
-            "SCU": {"may": ["move", "get", "store"]},
+            "SCU": {"may": ["move", "get", "store"], "move_to": ["DEST", "NOHOST", "NOBODY"]},
             "ONLYGET": {"may": ["get"]},
             "NARROW": {"may": ["move"], "move_to": ["DEST"]},
+            "ITSELF": {"may": ["move"], **here},
             "NOTHING": {"may": ["find"]},
             "DEST": here,
             "ELSE": here,

@@ -194,6 +194,22 @@ def test_one_retrieval_more_than_at_once_is_refused(open_archive, make_settings_
         peer.release()
 
 
+def test_a_requester_that_answers_nothing_gives_its_place_back(open_archive, make_settings_of):
+    """Without an answer to a C-STORE all has failed after the time-out, and others are served."""
+    archive = open_archive(make_settings_of(retrieve={"at_once": 1, "timeout_s": 0.5}))
+    mute, other = (Retriever(archive.listener.port) for _ in range(2))
+    for peer in (mute, other):
+        peer.open(STUDY_GET, RECEIVES)
+    mute.ask(C_GET, STUDY_GET, STUDY)
+    while isinstance(one := mute.next(), Stored) or one.status == PENDING:
+        pass
+    assert (one.status, counts(one)) == (0xA702, (None, 0, 12, 0))
+    other.ask(C_GET, STUDY_GET, STUDY)
+    assert other.hear().last.completed == 12
+    for peer in (mute, other):
+        peer.release()
+
+
 def test_a_requester_that_leaves_frees_everything(archive, scu):
     """An abort in the middle ends the retrieval and its threads at once."""
     before = threading.active_count()

@@ -1,5 +1,6 @@
 """C-MOVE as a requester and a receiver see it, at each response and each object."""
 
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -155,10 +156,12 @@ def test_a_wrong_identifier_is_refused_with_the_element(destination, move, asked
         ("", "SCU", 0xA801),
         ("ELSE", "NARROW", 0xA801),
         ("DEST", "NARROW", 0x0000),
+        ("ITSELF", "ITSELF", 0x0000),
+        ("DEST", "ITSELF", 0xA801),
     ],
 )
 def test_only_peers_that_the_config_names_receive(destination, move, to, calling, status):
-    """A destination is one of the peers with host and port, and one of move_to where that is."""
+    """A destination is a peer with host and port: the requester itself, or one of its move_to."""
     assert move(to=to, calling=calling).last.status == status
     assert len(destination.stored) == (12 if status == 0 else 0)
 
@@ -273,6 +276,32 @@ def test_a_requester_that_leaves_stops_its_move(archive, destination, scu):
     assert archive.last().outcome == "gone"
     wait_until(lambda: not destination.open, 5, "the end of the association")
     assert len(destination.stored) < 12
+
+
+@pytest.mark.parametrize("silent", ["to an association", "to an object"])
+def test_a_receiver_that_says_nothing_gives_its_place_back(
+    open_archive, make_settings_of, destination, silent
+):
+    """After the time-out all has failed, and the one place that there is is free again."""
+    destination.behaviour.hang_at = 1
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        peers = {
+            "MUTE": {"host": "127.0.0.1", "port": mute.getsockname()[1]},
+            "SCU": {"may": ["move"], "move_to": ["MUTE", "DEST"]},
+        }
+        retrieve = {"at_once": 1, "timeout_s": 0.5}
+        archive = open_archive(make_settings_of(retrieve=retrieve, peers=peers))
+        peer = Retriever(archive.listener.port)
+        peer.open(STUDY_MOVE)
+        to = "MUTE" if silent == "to an association" else "DEST"
+        peer.ask(C_MOVE, STUDY_MOVE, STUDY, destination=to)
+        last = peer.hear().last
+        assert (last.status, counts(last)) == (0xA702, (None, 0, 12, 0))
+        assert 0.4 < archive.last().seconds < 3
+        destination.behaviour.hang_at = 0
+        peer.ask(C_MOVE, STUDY_MOVE, STUDY, destination="DEST", message_id=8)
+        assert peer.hear().last.completed == 12
+        peer.release()
 
 
 def test_one_association_serves_one_request_after_another(destination, scu):

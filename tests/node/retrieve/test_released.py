@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from config.shapes import Secret
 from dicom.entity import Instance
 from dicom.selection import Selection
 from examples.peers import seaweed
-from examples.peers.retrieve_scu import C_GET, STUDY_GET, Heard, Retriever, identifier
+from examples.peers.retrieve_scu import C_GET, CANCELLED, STUDY_GET, Heard, Retriever, identifier
 from node.destinations import destination
 from node.fetching import NowhereElse
 from storage.destinations.base import Outgoing, Receipt
@@ -185,6 +187,38 @@ def test_with_an_encrypted_spool_nothing_lies_on_disk_in_the_clear(lone, tmp_pat
     monkeypatch.setattr(archive.parts._fetching, "_settings", sealed)
     with archive.parts.originals.open(instances(archive)[0]) as stream:
         assert "memfd:" in str(Path(f"/proc/self/fd/{stream.fileno()}").readlink())
+
+
+@pytest.mark.parametrize("leaving", ["cancel", "abort"])
+def test_who_waits_for_a_slow_destination_can_leave(lone, tmp_path, monkeypatch, leaving):
+    """A cancel or an abort is heard at once, also while an object is fetched that takes long."""
+    archive = lone({"kind": "folder", "path": str(tmp_path / "far")})
+    deliver(archive)
+    let_go(archive)
+    entered, slow = threading.Event(), threading.Event()
+    fetch = archive.parts._fetching.fetch
+
+    def slowly(one):
+        entered.set()
+        slow.wait(10)
+        return fetch(one)
+
+    monkeypatch.setattr(archive.parts._fetching, "fetch", slowly)
+    peer = Retriever(archive.listener.port)
+    peer.open(STUDY_GET, RECEIVES)
+    peer.ask(C_GET, STUDY_GET, STUDY)
+    assert entered.wait(5)
+    began_s = time.monotonic()
+    if leaving == "cancel":
+        peer.cancel()
+        last = peer.hear().last
+        assert (last.status, last.remaining) == (CANCELLED, 12)
+        peer.release()
+    else:
+        peer.abort()
+        assert archive.last().outcome == "gone"
+    assert time.monotonic() - began_s < 2
+    slow.set()
 
 
 def test_without_room_nothing_is_fetched(lone, tmp_path, monkeypatch):

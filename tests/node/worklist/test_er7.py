@@ -43,6 +43,14 @@ def test_escapes_mean_what_chapter_2_7_says(sent, meant):
     assert read(f"{HEAD}\nNTE|||{sent}").first("NTE").text(3) == meant
 
 
+def test_bytes_in_an_escape_are_of_the_messages_character_set():
+    """A name whose bytes come as hexadecimal digits is read as the rest of the message is."""
+    head = HEAD.split("|")
+    head += [""] * (17 - len(head)) + ["UNICODE UTF-8"]
+    message = read("|".join(head) + "\rPID|||1||M\\XC3BC\\ller")
+    assert message.first("PID").text(5) == "Müller"
+
+
 def test_other_signs_are_taken_as_msh_gives_them():
     """A message may separate its parts by other signs; its answer uses the same."""
     message = read("MSH#*@!$#RIS#HOSP#####ORM*O01#1#P#2.3\nPID###1*2")

@@ -135,6 +135,14 @@ def test_a_patient_is_known_better_or_merged():
     assert (merged.patient_id, merged.facts["PatientID"]) == ("0815", "4711")
 
 
+@pytest.mark.parametrize(("trigger", "more"), [("A08", []), ("A40", ["MRG|0815^^^HOSP"])])
+@pytest.mark.parametrize("who", ["7" * 65 + "||Doe", "1||D\\XFF\\oe"])
+def test_a_patient_is_not_known_worse(trigger, more, who):
+    """Facts that no entry could have, or that were lost on their way, are refused."""
+    with pytest.raises(CannotUnderstand):
+        asked(MSH.replace("ORM^O01", f"ADT^{trigger}"), f"PID|||{who}", *more)
+
+
 BAD = {
     "another type": ([MSH.replace("ORM^O01", "ORU^R01"), PID], 200),
     "another trigger": ([MSH.replace("ORM^O01", "ADT^A03"), PID], 201),

@@ -1,7 +1,10 @@
 """Objects for an index: heads read from real bytes, with made-up keys."""
 
+import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.charset import encode_string
@@ -12,7 +15,10 @@ from pydicom.tag import Tag
 from dicom import charset, head
 from dicom.attributes import CATALOGUE
 from dicom.entity import Arrival, Instance, Location
+from storage.index import question_process
 from storage.index.database import Entry, Index
+from storage.index.offered import Role
+from storage.index.questions import Answer, Limits, Question, Questions
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -57,6 +63,67 @@ def entry() -> Callable[..., Entry]:
 def entries() -> Callable[..., Entry]:
     """As `entry`, for fixtures that live longer than a test."""
     return make_entry
+
+
+IDENTITY = {
+    "PatientName": "KANARIENVOGEL^HANS", "PatientID": "ZZ-4711", "AccessionNumber": "ACC-0815",
+    "PatientBirthDate": "19470811", "StudyInstanceUID": "9.8.7.6.1", "StudyID": "KANARIENVOGEL",
+    "SeriesInstanceUID": "9.8.7.6.2", "ReferringPhysicianName": "DRHOUSE^G",
+    "StudyDescription": "KANARIENVOGEL", "SeriesDescription": "KANARIENVOGEL",
+    "StudyDate": "20260131", "StudyTime": "1030", "ProtocolName": "THORAX",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory) -> Iterator[Index]:
+    """An index of twelve objects in one Series of a patient who must not be named."""
+    made = Index.open(tmp_path_factory.mktemp("questions") / "index.duckdb")
+    objects = [
+        make_entry(number, SOPInstanceUID=f"9.8.7.6.3.{number}", **IDENTITY)
+        for number in range(1, 13)
+    ]
+    made.add(objects, {"seg": 12})
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def ask(named: Index, tmp_path_factory) -> Callable[..., Answer]:
+    """Ask with the usual limits."""
+    desk = Questions(named, Limits(memory_mb=256, answer_mb=4), tmp_path_factory.mktemp("answers"))
+
+    def asked(sql: str, role: Role = Role.PLAIN, **how) -> Answer:
+        return desk.ask(Question(sql, how.pop("parameters", {}), **how), role)
+
+    return asked
+
+
+class Here:
+    """The process that answers, in this one: quicker, and without the limits of its own."""
+
+    def __init__(self, index: Index, folder: Path) -> None:
+        self._desk = Questions(index, Limits(memory_mb=256), folder)
+
+    def write(self, line: str) -> None:
+        """Be told what is needed, and give it."""
+        child = SimpleNamespace(into=self._tables)
+        self._desk._give(child, json.loads(line)["need"], self._role)
+        self._tables.seek(0)
+
+    def answer(self, sql: str, role: Role = Role.PLAIN, **how) -> bytes:
+        """Answer a question as a role."""
+        self._role, self._tables = role, io.BytesIO()
+        question = Question(sql, how.pop("parameters", {}), **{"form": "csv", **how})
+        out = io.BytesIO()
+        request = self._desk._request(question, role, 5)
+        self.said = question_process.answer(request, self._tables, out, self)
+        return out.getvalue()
+
+
+@pytest.fixture
+def here(named: Index, tmp_path: Path) -> Callable[..., bytes]:
+    """Ask without a process of its own; gives the bytes of the answer."""
+    return Here(named, tmp_path).answer
 
 
 @pytest.fixture

@@ -3,9 +3,13 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -17,50 +21,11 @@ from dicom.errors import CannotUnderstand, Fault, OutOfResources
 from storage.index import question_process
 from storage.index import questions as module
 from storage.index.database import Entry, Index
-from storage.index.offered import Role
+from storage.index.offered import Offer, Role
 from storage.index.questions import Answer, Limits, Question, Questions
 
 Ask = Callable[..., Answer]
-CANARIES = ("KANARIENVOGEL", "ZZ-4711", "ACC-0815", "19470811", "1947", "9.8.7.6", "DRHOUSE")
-KEYS = {
-    "PatientName": "KANARIENVOGEL^HANS", "PatientID": "ZZ-4711", "AccessionNumber": "ACC-0815",
-    "PatientBirthDate": "19470811", "StudyInstanceUID": "9.8.7.6.1", "StudyID": "KANARIENVOGEL",
-    "SeriesInstanceUID": "9.8.7.6.2", "ReferringPhysicianName": "DRHOUSE^G",
-    "StudyDescription": "KANARIENVOGEL", "SeriesDescription": "KANARIENVOGEL",
-    "StudyDate": "20260131", "StudyTime": "1030", "ProtocolName": "THORAX",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory, entries: Callable[..., Entry]) -> Iterator[Index]:
-    """An index of twelve objects in one Series of a patient who must not be named."""
-    made = Index.open(tmp_path_factory.mktemp("questions") / "index.duckdb")
-    objects = [
-        entries(number, SOPInstanceUID=f"9.8.7.6.3.{number}", **KEYS) for number in range(1, 13)
-    ]
-    made.add(objects, {"seg": 12})
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def secret(tmp_path_factory) -> Path:
-    """A folder of files that nobody asked about."""
-    folder = tmp_path_factory.mktemp("secret")
-    for name in ("secret.txt", "secret.csv", "secret.json"):
-        (folder / name).write_text('{"a": "KANARIENVOGEL"}\n')
-    return folder
-
-
-@pytest.fixture(scope="module")
-def ask(index: Index, tmp_path_factory) -> Ask:
-    """Ask with the usual limits."""
-    desk = Questions(index, Limits(memory_mb=256, answer_mb=4), tmp_path_factory.mktemp("answers"))
-
-    def asked(sql: str, role: Role = Role.PLAIN, **how) -> Answer:
-        return desk.ask(Question(sql, how.pop("parameters", {}), **how), role)
-
-    return asked
+Here = Callable[..., bytes]
 
 
 def rows(answer: Answer) -> list[list[object]]:
@@ -91,9 +56,9 @@ def rows(answer: Answer) -> list[list[object]]:
         ("SELECT 'it''s; DROP TABLE study' AS words", [["it's; DROP TABLE study"]]),
     ],
 )
-def test_a_select_is_answered(ask: Ask, sql: str, expected: list[object]):
+def test_a_select_is_answered(here: Here, sql: str, expected: list[object]):
     """Every usual form of SELECT is answered from the tables that are offered."""
-    assert rows(ask(sql)) == expected
+    assert json.loads(here(sql, form="json"))["rows"] == expected
 
 
 def test_each_form_has_the_same_rows(ask: Ask):
@@ -182,11 +147,11 @@ def test_a_process_that_dies_is_a_refusal(ask: Ask, monkeypatch):
         ask("SELECT 1")
 
 
-def test_so_many_questions_at_once_and_no_more(index: Index, tmp_path: Path, monkeypatch):
+def test_so_many_questions_at_once_and_no_more(named: Index, tmp_path: Path, monkeypatch):
     """Beyond the limit a question waits for its turn, and is refused when none comes."""
     monkeypatch.setattr(module, "PATIENCE_S", 0.1)
-    desk = Questions(index, Limits(at_once=1), tmp_path)
-    long = Question("SELECT sum(r) FROM range(1000000000000) t(r)", timeout_s=1.5)
+    desk = Questions(named, Limits(at_once=1), tmp_path)
+    long = Question("SELECT sum(r) FROM range(1000000000000) t(r)", timeout_s=0.8)
     done: list[Fault] = []
 
     def ask_long() -> None:
@@ -206,14 +171,74 @@ def test_so_many_questions_at_once_and_no_more(index: Index, tmp_path: Path, mon
     assert rows(desk.ask(Question("SELECT 1"), Role.PLAIN)) == [[1]]
 
 
+def test_who_wants_no_answer_any_more_ends_the_question(named: Index, tmp_path: Path):
+    """A question ends as soon as nobody wants its answer, and gives its turn to the next one."""
+    desk, stop = Questions(named, Limits(at_once=1), tmp_path), threading.Event()
+    threading.Timer(0.4, stop.set).start()
+    began_s = time.monotonic()
+    with pytest.raises(OutOfResources):
+        desk.ask(Question("SELECT sum(r) FROM range(1000000000000) t(r)"), Role.PLAIN, stop)
+    assert time.monotonic() - began_s < 5
+    assert rows(desk.ask(Question("SELECT 1"), Role.PLAIN)) == [[1]]
+
+
+def test_reading_for_a_question_ends_with_it(named: Index, tmp_path: Path, monkeypatch):
+    """What the front reads for a question is interrupted when the question ends."""
+    endless = Offer("(SELECT sum(range) AS x FROM range(1000000000000))", {"x": "x"})
+    stop, looks = threading.Event(), []
+
+    def offered(_role: Role) -> dict[str, Offer]:
+        looks.append(_role)
+        if len(looks) == 2:  # now it is read
+            threading.Timer(0.1, stop.set).start()
+        return {"study": endless}
+
+    monkeypatch.setattr(module, "offered", offered)
+    began_s = time.monotonic()
+    with pytest.raises(OutOfResources):
+        Questions(named, Limits(), tmp_path).ask(Question("SELECT x FROM study"), Role.PLAIN, stop)
+    assert time.monotonic() - began_s < 10
+    assert named.sql("SELECT 1", timeout_s=5, max_rows=1).rows == ((1,),)
+
+
+def test_answers_that_nobody_fetches_do_not_fill_the_disk(named: Index, tmp_path: Path):
+    """So many answers lie there at most; closing one makes room."""
+    desk = Questions(named, Limits(at_once=1), tmp_path)
+    lying = [desk.ask(Question("SELECT 1"), Role.PLAIN) for _ in range(module.LYING)]
+    with pytest.raises(OutOfResources, match="wait to be fetched"):
+        desk.ask(Question("SELECT 1"), Role.PLAIN)
+    lying.pop().file.close()
+    with pytest.raises(CannotUnderstand):  # nor does one that comes to nothing take room
+        desk.ask(Question("SELECT nosuch"), Role.PLAIN)
+    assert rows(desk.ask(Question("SELECT 1"), Role.PLAIN)) == [[1]]
+    for answer in lying:
+        answer.file.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_whose_front_is_gone_ends_itself(named: Index, tmp_path: Path):
+    """Where the front was killed, a question that only sleeps ends all the same."""
+    question = Question("SELECT sleep_ms(600000)")
+    request = Questions(named, Limits(), tmp_path)._request(question, Role.PLAIN, 0.1)
+    read_end, write_end = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", module._MODULE, str(write_end)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=(write_end,),
+    ) as child:  # fmt: skip
+        os.close(write_end)
+        child.stdin.write(json.dumps(request).encode() + b"\n")
+        child.stdin.flush()
+        assert child.wait(20) == -signal.SIGALRM
+    os.close(read_end)
+
+
 @pytest.mark.parametrize(
     "value", ["' OR 1=1 --", "'; DROP TABLE study; --", "CT", "$x", "\\", "x" * 1000, "Ä"]
 )
-def test_a_parameter_is_a_value_and_nothing_else(ask: Ask, value: str):
+def test_a_parameter_is_a_value_and_nothing_else(here: Here, value: str):
     """Whatever stands in a parameter is compared, never read as SQL."""
-    found = rows(
-        ask("SELECT count(*), $v FROM series WHERE Modality = $v", parameters={"v": value})
-    )
+    sql = "SELECT count(*), $v FROM series WHERE Modality = $v"
+    found = json.loads(here(sql, form="json", parameters={"v": value}))["rows"]
     assert found == [[int(value == "CT"), value]]
 
 
@@ -224,10 +249,10 @@ def test_a_missing_parameter_is_named(ask: Ask):
     assert rows(ask("SELECT $a", parameters={"a": "1", "b": "2"})) == [["1"]]
 
 
-def test_questions_see_what_came_last(index: Index, ask: Ask, entry: Callable[..., Entry]):
+def test_questions_see_what_came_last(named: Index, ask: Ask, entry: Callable[..., Entry]):
     """An object is counted as soon as it is in the index: nothing is copied beforehand."""
     before = rows(ask("SELECT count(*) FROM instance"))[0][0]
-    index.add(
+    named.add(
         [entry(99, SOPInstanceUID="7.7", StudyInstanceUID="7.1", SeriesInstanceUID="7.2")], {}
     )
     assert rows(ask("SELECT count(*) FROM instance")) == [[before + 1]]
@@ -242,16 +267,16 @@ def test_questions_see_what_came_last(index: Index, ask: Ask, entry: Callable[..
         "SELECT a.calling_ae FROM (SELECT * FROM instance) a LIMIT 2",
     ],
 )
-def test_a_table_that_passes_by_is_read_once(ask: Ask, sql: str):
+def test_a_table_that_passes_by_is_read_once(here: Here, sql: str):
     """A question about one table keeps none of it, and misses none of it."""
-    assert len(rows(ask(sql))) == 2
+    assert len(here(sql, form="lines").splitlines()) == 2
 
 
 def test_what_passes_by_cannot_be_read_twice():
     """Should DuckDB ever read such a table a second time, that is a fault, never no rows."""
     table = pa.table({"a": list(range(5000))})
     connection = duckdb.connect()
-    connection.register("t", question_process._Once.reader(table.to_reader(1000)))
+    connection.register("t", question_process._Once(table.to_reader(1000)))
     assert connection.execute("SELECT sum(a) FROM t").fetchall() == [(12_497_500,)]
     with pytest.raises(duckdb.Error):
         connection.execute("SELECT sum(a) FROM t").fetchall()

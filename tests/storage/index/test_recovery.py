@@ -42,6 +42,16 @@ def test_an_index_survives_being_closed(tmp_path: Path, entry: Make) -> None:
 
 
 @pytest.mark.p5
+def test_the_oldest_duckdb_that_may_run_reads_the_file(index: Index) -> None:
+    """Who goes back from DuckDB 2 to 1.5 keeps the rows of objects that left the spool."""
+    with index.reading() as cursor:
+        ((tags,),) = cursor.execute(
+            "SELECT tags FROM duckdb_databases() WHERE NOT internal"
+        ).fetchall()
+    assert tags["storage_version"].startswith("v1.5.")
+
+
+@pytest.mark.p5
 @pytest.mark.parametrize("damage", ["garbage", "header", "empty", "version", "wal"])
 def test_an_unusable_file_is_rebuilt_from_nothing(tmp_path: Path, entry: Make, damage: str) -> None:
     """A broken file or one of another version is set aside, and the index starts at zero."""

@@ -240,7 +240,10 @@ def test_protocol_drift(run):
         ("KVP", "120.0", 1, 100.0),
         ("SliceThickness", "1.25", 1, 100.0),
     ]
-    assert {row["week"] for row in found} == {"2023-11-13T00:00:00"}
+    assert {row["week"] for row in found} == {"2023-11-13"}
+    assert {(row["usual"] == row["value"], row["as_usual_percent"]) for row in found} == {
+        (True, 100.0)
+    }
     assert run("protocol-drift", protocol="no such") == []
 
 

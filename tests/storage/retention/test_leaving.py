@@ -50,6 +50,8 @@ def test_what_has_left_is_named_at_every_level(world):
     assert released(Level.STUDY, [study, "1.9"]) == {study}
     asked = [first.series_instance_uid, second.series_instance_uid]
     assert released(Level.SERIES, asked) == {first.series_instance_uid}
+    assert released(Level.SERIES, asked, [study]) == {first.series_instance_uid}
+    assert released(Level.SERIES, asked, ["1.9"]) == frozenset()
     assert released(Level.IMAGE, [gone, here]) == {gone}
 
 

@@ -91,6 +91,8 @@ def test_a_run_of_small_objects_shares_a_mapping(spool, root, objects, monkeypat
     assert [reader.identify(record) for record in spool.records({})] == stored
     assert len(made) == len({one.location.offset >> 20 for one in stored}) == 3
     views = [reader.view(one.location) for one in stored]
+    assert mappings(root) == 3
+    del views[:24]
     assert mappings(root) == 1
     del views, reader
     assert mappings(root) == 0
@@ -147,7 +149,7 @@ def test_verify_finds_every_flipped_bit(spool, root, objects):
     os.close(fd)
 
 
-@pytest.mark.parametrize("way", ["open", "view", "verify"])
+@pytest.mark.parametrize("way", ["open", "view", "verify", "proven"])
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -162,7 +164,48 @@ def test_what_is_not_there_is_corrupt(spool, objects, way, changes, words):
     instance = dataclasses.replace(stored, location=elsewhere)
     act = getattr(SpoolReader(spool.root), way)
     with pytest.raises(Corrupt, match=words):
-        act(instance if way == "verify" else instance.location)
+        act(instance if way in {"verify", "proven"} else instance.location)
+
+
+@pytest.mark.parametrize("size", [64, reader_module.WHOLE_BYTES + 1])
+@pytest.mark.parametrize("at", [0, 31, -1])
+def test_what_is_proven_is_what_was_written(spool, root, objects, size, at):
+    """A flipped bit is found in small objects and in large ones; none is given unproven."""
+    content = objects.body(size)
+    objects.store(spool, content, "2.25.6")
+    instance = objects.store(spool, content, "2.25.7")
+    reader = SpoolReader(root)
+    given = reader.proven(instance)
+    assert given == content
+    assert given.readonly
+    (segment,) = root.glob("*.open")
+    with segment.open("r+b") as stream:
+        stream.seek(instance.location.offset + at % size)
+        stream.write(bytes([content[at] ^ 1]))
+    with pytest.raises(Corrupt, match=r"2\.25\.7:.*checksum"):
+        reader.proven(instance)
+
+
+def test_a_small_object_is_proven_without_a_mapping(spool, root, objects):
+    """A Series of small objects that goes by does not count as the process's memory."""
+    stored = [objects.store(spool, objects.body(9000, n), f"2.25.{n}") for n in range(5)]
+    reader = SpoolReader(root)
+    assert [reader.proven(one) for one in stored] == [objects.body(9000, n) for n in range(5)]
+    assert mappings(root) == 0
+
+
+@pytest.mark.parametrize("name", ["short", "x" * 3000])
+def test_an_object_is_proven_as_its_own(spool, root, objects, name):
+    """An Instance that names another's place is none, however long its record is."""
+    arrival = dataclasses.replace(objects.arrival("2.25.7"), address=name)
+    with spool.begin(arrival) as recording:
+        recording.write(b"x" * 100)
+        instance = objects.identified(recording.commit(), b"x" * 100)
+    reader = SpoolReader(root)
+    assert reader.proven(instance) == b"x" * 100
+    other = dataclasses.replace(instance, arrival=objects.arrival("2.25.8"))
+    with pytest.raises(Corrupt, match="checksum"):
+        reader.proven(other)
 
 
 def test_a_wrong_digest_is_corrupt(spool, root, objects):

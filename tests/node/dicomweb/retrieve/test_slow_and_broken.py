@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -112,6 +113,30 @@ def test_who_comes_when_all_turns_are_taken_hears_so(shelf, large):
         assert shelf.get(f"/studies/{STUDY}", MULTIPART).status_code == 200
     finally:
         routes[:] = kept
+
+
+def test_pictures_that_take_long_hold_up_pictures_alone(shelf, hold, monkeypatch):
+    """While many wait for the darkroom, objects, frames and metadata come as always."""
+    held, go_on, waiting = hold("ct"), threading.Event(), threading.Semaphore(0)
+
+    def slow(*_arguments):
+        waiting.release()
+        go_on.wait(20)
+        return b"picture"
+
+    monkeypatch.setattr(shelf.darkroom, "ask", slow)
+    with contextlib.ExitStack() as held_open:
+        asking = [
+            held_open.enter_context(shelf.ask(f"{held.url}/rendered", "image/png"))
+            for _ in range(12)
+        ]
+        try:
+            assert all(waiting.acquire(timeout=10) for _ in range(6))
+            for path in ("", "/metadata", "/frames/1"):
+                assert shelf.http.get(held.url + path, timeout=5).status_code == 200
+        finally:
+            go_on.set()
+        assert all(one.recv(100).startswith(b"HTTP/1.1 200") for one in asking)
 
 
 def _tokens(shelf):
