@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
+from dicom.keywords import keyword_for_tag, tag_for_keyword, vm_of_tag, vr_of_tag
 
 
 class Level(StrEnum):
@@ -109,8 +109,8 @@ def described(tag: int, level: Level) -> Attribute | None:
     keyword = keyword_for_tag(tag)
     if not keyword:
         return None
-    vr = dictionary_VR(tag).partition(" or ")[0]
-    return Attribute(keyword, tag, vr, level, dictionary_VM(tag) != "1")
+    vr = vr_of_tag(tag).partition(" or ")[0]
+    return Attribute(keyword, tag, vr, level, vm_of_tag(tag) != "1")
 
 
 def _catalogue(keywords_of: Mapping[Level, str]) -> dict[str, Attribute]:

@@ -26,6 +26,12 @@ def tag_for_keyword(keyword: str) -> int | None:
     return tags().get(keyword)
 
 
+def keyword_for_tag(tag: int) -> str:
+    """Give a tag's keyword; "" where it has none."""
+    entry = _entries().get(tag)
+    return entry[4] if entry else ""
+
+
 def vr_of_tag(tag: int) -> str:
     """Give a tag's VR, or several as "US or SS". Raises KeyError for one without a keyword."""
     return _entries()[tag][0]

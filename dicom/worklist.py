@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
-
 from dicom import ae, moments, uid
 from dicom.attributes import Attribute, Level
 from dicom.errors import CannotUnderstand
+from dicom.keywords import tag_for_keyword, vm_of_tag, vr_of_tag
 
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
 """Modality Worklist Information Model - FIND."""
@@ -98,8 +97,8 @@ def _known(keywords: str) -> dict[str, Known]:
     for keyword in keywords.split():
         tag = tag_for_keyword(keyword)
         assert tag is not None, keyword
-        many = dictionary_VM(tag) != "1"
-        attribute = Attribute(keyword, tag, dictionary_VR(tag), Level.STUDY, many)
+        many = vm_of_tag(tag) != "1"
+        attribute = Attribute(keyword, tag, vr_of_tag(tag), Level.STUDY, many)
         inside = _known(_SEQUENCES[keyword]) if attribute.vr == "SQ" else None
         found[keyword] = Known(attribute, inside)
     return found

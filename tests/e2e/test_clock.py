@@ -58,6 +58,9 @@ def test_the_clock_jumps_by_days(
     def told() -> Counter[str]:
         return Counter(str(one["destination"]) for one in ledger.receipts.list())
 
+    def is_told(destination: str) -> bool:
+        return told()[destination] == len(sent)
+
     with running_node(tmp_path, TABLES.format(port=port)) as node:
         ledger = node.ledger()
         for series, to_s in enumerate((DAY_S, -DAY_S, 0), 1):
@@ -66,11 +69,11 @@ def test_the_clock_jumps_by_days(
             sent += [str(one.SOPInstanceUID) for one in images]
             jump(to_s)  # while the Series waits for more of it
             # A Series of which a part is filed behind the jump has two revisions, and more jobs.
-            wait_until(lambda n=len(sent): told()["shelf"] == n, 30, "the shelf")
+            wait_until(lambda: is_told("shelf"), 30, "the shelf")
         wait_until(lambda: len(ledger.breakers.list()) == 1, 30, "the PACS to be missed")
         with raw_scp.running(port=port) as scp:
             jump(DAY_S)  # while its jobs wait for the PACS to be asked again
-            wait_until(lambda: told()["pacs"] == len(sent), 60, "the PACS")
+            wait_until(lambda: is_told("pacs"), 60, "the PACS")
             wait_until(lambda: not ledger.jobs.list((State.WAITING, State.RUNNING)), 30, "peace")
             assert Counter(scp.received()) == dict.fromkeys(sent, 1)
         assert ledger.held.groups() == []
