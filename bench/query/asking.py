@@ -108,7 +108,8 @@ class WebClient:
     def ask(self, question: Question) -> Answer:
         """Ask once. Raises RuntimeError where the answer is no success."""
         asked = urllib.parse.urlencode(
-            [*question.keys.items(), *(("includefield", name) for name in RETURNED)]
+            [*question.keys.items(), *(("includefield", name) for name in RETURNED)],
+            safe="*",  # Orthanc takes %2A for a star that stands for itself
         )
         began = time.perf_counter()
         self._connection.request("GET", f"{self._path}/studies?{asked}", headers=self._headers)
