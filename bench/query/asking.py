@@ -98,9 +98,11 @@ class FindClient:
 class WebClient:
     """QIDO-RS over one connection that stays open."""
 
-    def __init__(self, port: int, path: str, token: str = "") -> None:
+    def __init__(self, port: int, path: str, token: str = "", limit: int | None = None) -> None:
+        """`limit` asks for so many matches at most; without it the server's own counts."""
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._path = path
+        self._more = [] if limit is None else [("limit", str(limit))]
         self._headers = {"Accept": "application/dicom+json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -108,7 +110,7 @@ class WebClient:
     def ask(self, question: Question) -> Answer:
         """Ask once. Raises RuntimeError where the answer is no success."""
         asked = urllib.parse.urlencode(
-            [*question.keys.items(), *(("includefield", name) for name in RETURNED)],
+            [*question.keys.items(), *(("includefield", one) for one in RETURNED), *self._more],
             safe="*",  # Orthanc takes %2A for a star that stands for itself
         )
         began = time.perf_counter()

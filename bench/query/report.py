@@ -60,7 +60,8 @@ def _scale(results: Results) -> Iterator[str]:
         studies, instances = (
             results.findings[f"scale, {what}"] for what in ("studies", "instances")
         )
-        yield f"{studies:,.0f} studies, {instances:,.0f} Instances; until the first match."
+        held = f"{studies:,.0f} studies, {instances:,.0f} Instances"
+        yield f"{held}; until the first match, and of a page of QIDO-RS."
         yield ""
         yield from table(("", "p50", "p95"), rows, words=1)
 

@@ -17,6 +17,8 @@ from examples.peers.node import running_node
 SAMPLES = 2_000
 INDEX = "index.duckdb"
 MANY = 1_000
+PAGE = 101
+"""A page of QIDO-RS, whose first match comes with the last: as the viewer asks for it."""
 
 
 def measure(results: Results, folder: Path, studies: int, count: int) -> None:
@@ -33,7 +35,7 @@ def measure(results: Results, folder: Path, studies: int, count: int) -> None:
     with (
         running_node(folder, TABLES.format(digest=digest)) as node,
         FindClient(node.port, "PENUMBRA") as find,
-        WebClient(node.http_port, "/dicom-web", token) as web,
+        WebClient(node.http_port, "/dicom-web", token, PAGE) as web,
     ):
         for way, client in (("find", find), ("qido", web)):
             found: dict[str, list[float]] = {kind: [] for kind in KINDS}
