@@ -71,6 +71,19 @@ def _of_one(
         yield burst
 
 
+def transmit(connection: socket.socket, burst: Sequence[bytes | memoryview]) -> None:
+    """Give pieces to the kernel, none of them copied here. Raises OSError."""
+    sent = connection.sendmsg(burst)
+    if sent == sum(map(len, burst)):
+        return
+    for part in burst:
+        if sent >= len(part):
+            sent -= len(part)
+            continue
+        connection.sendall(part[sent:])  # the call ended early, as it may
+        sent = 0
+
+
 class AssociationLost(Unreachable):
     """The peer ended the association over an object; another object may fare better."""
 
@@ -132,14 +145,7 @@ class Wire:
             raise AssociationLost("the connection broke while an object was sent") from fault
 
     def _transmit(self, burst: Sequence[bytes | memoryview]) -> None:
-        """Give pieces to the kernel, none of them copied here."""
-        sent = self._socket.sendmsg(burst)
-        for part in burst:
-            if sent >= len(part):
-                sent -= len(part)
-                continue
-            self._socket.sendall(part[sent:])  # the call ended early, as it may
-            sent = 0
+        transmit(self._socket, burst)
 
     def _answer(self, context_id: int, message_id: int) -> int:
         deadline_s = time.monotonic() + self._timeout_s

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from dicom.wire import transmit
 from node.handshake import Failure
 
 WAIT_S: Final = 0.02
@@ -165,15 +166,7 @@ class Plain:
         with self._sending:
             for burst in bursts:
                 try:
-                    sent = self._socket.sendmsg(burst)
-                    if sent == sum(map(len, burst)):
-                        continue
-                    for part in burst:
-                        if sent >= len(part):
-                            sent -= len(part)
-                            continue
-                        self._socket.sendall(part[sent:])  # the call ended early, as it may
-                        sent = 0
+                    transmit(self._socket, burst)
                 except OSError as fault:
                     raise PeerGone(UNREAD) from fault
 
