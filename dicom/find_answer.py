@@ -10,9 +10,10 @@ from functools import partial
 from typing import Final
 
 from dicom import charset, json_sequence, nested, pdu
+from dicom.identifier import QUERY_RETRIEVE_LEVEL
 from dicom.layout import NUMBERS, Layout
 from dicom.message import C_FIND_RSP, COMMENT_LIMIT, NO_DATASET, command_element
-from dicom.query import INSTANCE_AVAILABILITY, QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE, Query
+from dicom.query import INSTANCE_AVAILABILITY, RETRIEVE_AE_TITLE, Query
 
 _DATASET: Final = 1
 _US: Final = struct.Struct("<H")

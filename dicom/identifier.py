@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DatasetSequence
 
 from dicom import charset
+from dicom.attributes import Level
 from dicom.elements import dictionary_vrs
 from dicom.encoding import (
     BIG_ENDIAN,
@@ -31,6 +32,7 @@ MOST_KEYS: Final = 1000
 MAX_DEPTH: Final = 8
 """Sequences within sequences; PS3.4 asks for two."""
 INFLATED_LIMIT: Final = 4 << 20
+QUERY_RETRIEVE_LEVEL: Final = 0x00080052
 
 _ITEM: Final = 0xFFFEE000
 _END_OF_ITEM: Final = 0xFFFEE00D
@@ -241,6 +243,17 @@ class _Reader:
 
 def _cut() -> CannotUnderstand:
     return CannotUnderstand("the identifier breaks off: its lengths promise more")
+
+
+def level_of(keys: Keys, levels: Sequence[Level]) -> Level:
+    """Read QueryRetrieveLevel, one of a model's levels. Raises BadIdentifier."""
+    text = keys.text(QUERY_RETRIEVE_LEVEL, "CS", charset.ASCII)
+    known = ", ".join(levels)
+    if not text:
+        raise BadIdentifier(QUERY_RETRIEVE_LEVEL, f"is missing; it must be one of {known}")
+    if text not in levels:
+        raise BadIdentifier(QUERY_RETRIEVE_LEVEL, f"must be one of {known} in this model")
+    return Level(text)
 
 
 def declared_terms(keys: Keys) -> tuple[str, ...]:

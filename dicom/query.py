@@ -13,12 +13,11 @@ from pydicom.dataset import Dataset
 
 from dicom import charset, nested, zone
 from dicom.attributes import BY_TAG, CATALOGUE, SEQUENCES_BY_TAG, UNIQUE_KEYS, Attribute, Level
+from dicom.identifier import QUERY_RETRIEVE_LEVEL, Keys, Parsed, declared_terms, level_of
 from dicom.identifier import BadIdentifier as BadIdentifier  # noqa: PLC0414  (known by this name)
-from dicom.identifier import Keys, Parsed, declared_terms
 from dicom.matching import AnyOf, Between, Criterion, NotAKey, criterion, fuzzy, meets, moment
 from dicom.options import NONE, Options
 
-QUERY_RETRIEVE_LEVEL: Final = 0x00080052
 RETRIEVE_AE_TITLE: Final = 0x00080054
 INSTANCE_AVAILABILITY: Final = 0x00080056
 ONLINE: Final = "ONLINE"
@@ -134,7 +133,7 @@ def parse(identifier: Dataset | Keys, root: Root, options: Options = NONE) -> Qu
     levels are matched and returned too: more than the hierarchical method asks.
     """
     keys = Parsed(identifier) if isinstance(identifier, Dataset) else identifier
-    level = _level(keys, root)
+    level = level_of(keys, root.levels)
     terms = declared_terms(keys)
     declared = charset.encodings(terms)
     read = _Read()
@@ -167,16 +166,6 @@ def parse(identifier: Dataset | Keys, root: Root, options: Options = NONE) -> Qu
     if not options.relational:
         _require_upper_keys(query)
     return query
-
-
-def _level(keys: Keys, root: Root) -> Level:
-    text = keys.text(QUERY_RETRIEVE_LEVEL, "CS", charset.ASCII)
-    known = ", ".join(root.levels)
-    if not text:
-        raise BadIdentifier(QUERY_RETRIEVE_LEVEL, f"is missing; it must be one of {known}")
-    if text not in root.levels:
-        raise BadIdentifier(QUERY_RETRIEVE_LEVEL, f"must be one of {known} in this model")
-    return Level(text)
 
 
 def _take(read: _Read, attribute: Attribute, text: str, options: Options) -> None:

@@ -9,13 +9,12 @@ from typing import Final
 
 from dicom import charset, uid
 from dicom.attributes import CATALOGUE, UNIQUE_KEYS, Level
-from dicom.identifier import BadIdentifier, Keys, declared_terms
+from dicom.identifier import BadIdentifier, Keys, declared_terms, level_of
 from dicom.selection import Selection
 
 RELATIONAL: Final = 0
 """The byte of a SOP class' extended negotiation that asks for relational retrieval (PS3.4 C.5)."""
 
-_QUERY_RETRIEVE_LEVEL: Final = 0x0008_0052
 _LEVELS: Final = tuple(Level)
 _WILDCARDS: Final = frozenset("*?")
 
@@ -59,7 +58,7 @@ def parse(identifier: Keys, model: Model, *, relational: bool = False) -> Select
     level is a fault: to pass over it would send more than was meant. Attributes that are no
     unique keys are ignored, for many requesters send them.
     """
-    level = _level(identifier, model)
+    level = level_of(identifier, model.levels)
     declared = charset.encodings(declared_terms(identifier))
     named: dict[Level, tuple[str, ...]] = {}
     for each in _LEVELS:
@@ -76,16 +75,6 @@ def parse(identifier: Keys, model: Model, *, relational: bool = False) -> Select
     return Selection(
         named[Level.PATIENT], named[Level.STUDY], named[Level.SERIES], named[Level.IMAGE]
     )
-
-
-def _level(identifier: Keys, model: Model) -> Level:
-    text = identifier.text(_QUERY_RETRIEVE_LEVEL, "CS", charset.ASCII)
-    known = ", ".join(model.levels)
-    if not text:
-        raise BadIdentifier(_QUERY_RETRIEVE_LEVEL, f"is missing; it must be one of {known}")
-    if text not in model.levels:
-        raise BadIdentifier(_QUERY_RETRIEVE_LEVEL, f"must be one of {known} in this model")
-    return Level(text)
 
 
 def _values(text: str) -> Iterator[str]:

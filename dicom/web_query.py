@@ -14,10 +14,10 @@ from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag
 from dicom import charset, query, uid
 from dicom.attributes import CATALOGUE, SEQUENCES, UNIQUE_KEYS, Attribute, Level
 from dicom.errors import CannotUnderstand
-from dicom.identifier import MAX_DEPTH, BadIdentifier
+from dicom.identifier import MAX_DEPTH, QUERY_RETRIEVE_LEVEL, BadIdentifier
 from dicom.matching import AnyOf
 from dicom.options import Options
-from dicom.query import QUERY_RETRIEVE_LEVEL, Query, Root
+from dicom.query import Query, Root
 
 MOST_RESULTS: Final = 5000
 """Of one search; who wants more asks on with `offset`."""
