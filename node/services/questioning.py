@@ -5,20 +5,18 @@ pynetdicom takes 0.7 ms for every match, most of it to make a dataset and encode
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_FIND
 
 from dicom.find_answer import Responses
-from node.conversation import Conversation, Outcome
+from node.conversation import Conversation
 from node.exchange import PYNETDICOM_PAUSE_S
 from node.lane import Lane
 from node.questioner import Questioner
+from node.services.serving import serving
 from node.services.table import Service
-from node.transport import PeerGone
-
-_ESTABLISHED: Final = "Sta6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +75,8 @@ def install(services: Sequence[Service], lane: Lane, conversation: Conversation)
             association.requestor.sop_class_extended.get(UID(str(context.abstract_syntax)), b""),
             questioner,
         )
-        _serve(service, question, lane, conversation)
+        questioner.pause_s = PYNETDICOM_PAUSE_S if lane.exchange.is_pynetdicom else 0.0
+        with serving(lane, conversation, questioner):
+            service.serve_question(question)
 
     association._serve_request = serve  # type: ignore[assignment,method-assign]  # noqa: SLF001  (as above)
-
-
-def _serve(service: Questioned, question: Question, lane: Lane, conversation: Conversation) -> None:
-    association, questioner = lane.association, question.questioner
-    questioner.pause_s = PYNETDICOM_PAUSE_S if lane.exchange.is_pynetdicom else 0.0
-    association._is_paused = True  # noqa: SLF001  (as pynetdicom does while it serves)
-    try:
-        with lane.exchange.listening(questioner):
-            # What came before it listened.
-            if questioner.message_id in association.dimse.cancel_req:
-                questioner.cancel()
-            if association.dul.state_machine.current_state != _ESTABLISHED:
-                questioner.hang_up()
-            service.serve_question(question)
-    except PeerGone as gone:
-        if not questioner.is_gone:  # it is there, but takes nothing
-            conversation.end(Outcome.LOST, str(gone))
-            lane.cut()
-    finally:
-        association._is_paused = False  # noqa: SLF001  (as above)
-        association.dimse.cancel_req = {}
-        association.dul._idle_timer.restart()  # noqa: SLF001  (no public way)

@@ -6,7 +6,7 @@ node's own, straight to the connection (node/requester.py).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydicom.uid import UID
 from pynetdicom.association import Association
@@ -19,14 +19,13 @@ from dicom.errors import CannotUnderstand, NotAuthorised
 from dicom.retrieve import Model, is_relational, parse
 from dicom.selection import Selection
 from node.admission import AssociationFacts, may, table_of
-from node.conversation import Conversation, Outcome
+from node.conversation import Conversation
 from node.lane import Lane
 from node.requester import Asked, Requester
+from node.services.serving import serving
 from node.services.table import Service
-from node.transport import PeerGone
 
 Request = C_MOVE | C_GET
-_ESTABLISHED: Final = "Sta6"
 
 
 @runtime_checkable
@@ -104,37 +103,12 @@ def install(services: Sequence[Service], lane: Lane, conversation: Conversation)
             context_id,
             str(context.transfer_syntax[0]),
         )
-        _serve(service, request, asked, lane, conversation)
+        facts = conversation.facts
+        assert facts is not None  # admission comes before any request
+        requester = Requester(
+            association, lane.exchange, lane.transport, asked, timeout_s=service.timeout_s
+        )
+        with serving(lane, conversation, requester):
+            service.serve(Call(request, requester, association, facts, asked))
 
     association._serve_request = serve  # type: ignore[assignment,method-assign]  # noqa: SLF001  (as above)
-
-
-def _serve(
-    service: Retrieval, request: Request, asked: Asked, lane: Lane, conversation: Conversation
-) -> None:
-    facts, association = conversation.facts, lane.association
-    assert facts is not None  # admission comes before any request
-    requester = Requester(
-        association, lane.exchange, lane.transport, asked, timeout_s=service.timeout_s
-    )
-    association._is_paused = True  # noqa: SLF001  (as pynetdicom does while it serves)
-    try:
-        with lane.exchange.listening(requester):
-            _catch_up(requester, association)
-            service.serve(Call(request, requester, association, facts, asked))
-    except PeerGone as gone:
-        if not requester.is_gone:  # it is there, but takes nothing
-            conversation.end(Outcome.LOST, str(gone))
-            lane.cut()
-    finally:
-        association._is_paused = False  # noqa: SLF001  (as above)
-        association.dimse.cancel_req = {}
-        association.dul._idle_timer.restart()  # noqa: SLF001  (no public way)
-
-
-def _catch_up(requester: Requester, association: Association) -> None:
-    """Learn what came between the request and the moment from which the requester is heard."""
-    if requester.message_id in association.dimse.cancel_req:
-        requester.cancel()
-    if association.dul.state_machine.current_state != _ESTABLISHED:
-        requester.hang_up()
