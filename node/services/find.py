@@ -1,8 +1,6 @@
 """C-FIND: answer the three information models of queries out of the index (PS3.4 C.4.1)."""
 
 import threading
-import time
-import traceback
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -13,19 +11,17 @@ import structlog
 from pynetdicom.presentation import PresentationContext, build_context
 
 from config.model import Permission, Settings
-from dicom import identifier, options, query, status
+from dicom import options, query, status
 from dicom.attributes import CATALOGUE, UNIQUE_KEYS, Level
 from dicom.encoding import BIG_ENDIAN
-from dicom.errors import Fault, NotAuthorised, OutOfResources, StorageFault
+from dicom.errors import OutOfResources, StorageFault
 from dicom.find_answer import Identifiers
-from dicom.query import NEARLINE, ONLINE, BadIdentifier, Query, Root
+from dicom.query import NEARLINE, ONLINE, Query, Root
 from dicom.uid import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
-from node.admission import may, table_of
-from node.exchange import FIND_LIMIT
 from node.questioner import Questioner
+from node.services.answering import admitted, require, serve
 from node.services.questioning import Question
 from node.services.table import Handler
-from node.transport import PeerGone
 
 MODELS: Final[Mapping[str, Root]] = {
     PATIENT_ROOT_FIND: Root.PATIENT,
@@ -96,10 +92,6 @@ class _Account:
         )
 
 
-class _Cancelled(Exception):  # noqa: N818  (never leaves this file)
-    """The requester wants no more."""
-
-
 class FindService:
     """Answers C-FIND. One object serves every association."""
 
@@ -126,44 +118,13 @@ class FindService:
         return []
 
     def serve_question(self, question: Question) -> None:
-        """Send a pending response per match, and the last response.
-
-        0xFF01 says that keys were ignored, 0xFE00 that the requester cancelled. A Fault is
-        answered by its status with a comment, and an offending element where there is one.
-        Raises PeerGone.
-        """
+        """Send a pending response per match, and the last response. Raises PeerGone."""
         account = _Account(question.caller, MODELS[question.sop_class_uid])
-        started = time.monotonic()
-        asker = question.questioner
-        last = asker.responses.last
-        try:
-            end = self._answer(question, account)
-        except _Cancelled:
-            account.status = status.CANCELLED
-            end = last(status.CANCELLED)
-        except Fault as fault:
-            account.status, account.words = fault.status, str(fault)
-            tag = fault.tag if isinstance(fault, BadIdentifier) else None
-            end = last(fault.status, str(fault), tag)
-        except PeerGone:
-            account.words = "the requester is gone"
-            raise
-        except Exception as bug:  # noqa: BLE001  (its own words could hold a patient's data)
-            place = traceback.extract_tb(bug.__traceback__)[-1]
-            account.status = status.PROCESSING_FAILURE
-            account.words = f"{type(bug).__name__} at {place.filename}:{place.lineno}"
-            end = last(status.PROCESSING_FAILURE, "internal error, see the node's log")
-        finally:
-            account.close(time.monotonic() - started)
-        asker.send(end)
+        serve(question, account, lambda: self._answer(question, account))
 
     def _answer(self, question: Question, account: _Account) -> bytes:
         """Send the matches; returns what is left to be sent, the last response included."""
-        if not may(self._settings, account.caller, "find"):
-            raise NotAuthorised(f'{table_of(account.caller)} lacks may = ["find"]')
-        if len(question.identifier) > FIND_LIMIT:
-            raise OutOfResources(f"the identifier is longer than {FIND_LIMIT >> 20} MiB")
-        keys = identifier.read(question.identifier, question.transfer_syntax_uid)
+        keys = admitted(self._settings, question, "find")
         asked = query.parse(keys, account.root, options.agreed(question.extended))
         account.query = asked
         code = status.PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else status.PENDING
@@ -203,7 +164,7 @@ class FindService:
         """Search, and yield the matches page by page.
 
         A seat is held while the index works, not while somebody reads; a state of the index is
-        held all the while. Raises _Cancelled, PeerGone, OutOfResources after the time-out,
+        held all the while. Raises Cancelled, PeerGone, OutOfResources after the time-out,
         StorageFault.
         """
         is_late = threading.Event()
@@ -219,22 +180,22 @@ class FindService:
                         return
                     size = _PAGE
         except StorageFault:
-            _require(asker)  # it was interrupted
+            require(asker)  # it was interrupted
             if is_late.is_set():
                 words = f"the answer took longer than {self._timeout_s:g} s; ask for less"
                 raise OutOfResources(words) from None
             raise
 
     def _page(self, finding: Page, size: int, asker: Questioner) -> list[tuple[str, ...]]:
-        _require(asker)
+        require(asker)
         while not self._seats.acquire(timeout=_SEAT_S):
-            _require(asker)
+            require(asker)
         try:
             with asker.interrupting(finding.interrupt):
                 page = finding.page(size)
         finally:
             self._seats.release()
-        _require(asker)
+        require(asker)
         return page
 
 
@@ -263,10 +224,3 @@ def _ended_after(
         yield
     finally:
         timer.cancel()
-
-
-def _require(asker: Questioner) -> None:
-    """Go on only while somebody waits for the answer."""
-    asker.require()
-    if asker.is_cancelled:
-        raise _Cancelled

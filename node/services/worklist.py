@@ -1,7 +1,5 @@
 """Modality Worklist: tell scanners what is scheduled for them (PS3.4 Annex K)."""
 
-import time
-import traceback
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -10,17 +8,14 @@ import structlog
 from pynetdicom.presentation import PresentationContext, build_context
 
 from config.model import Permission, Settings
-from dicom import identifier, status, worklist_query
-from dicom.errors import Fault, NotAuthorised, OutOfResources
-from dicom.identifier import BadIdentifier
+from dicom import status, worklist_query
+from dicom.errors import OutOfResources
 from dicom.worklist import MODALITY_WORKLIST, STEPS, Entry, Item
 from dicom.worklist_query import WorklistQuery
-from node.admission import may, table_of
-from node.exchange import FIND_LIMIT
 from node.questioner import Questioner
+from node.services.answering import admitted, require, serve
 from node.services.questioning import Question
 from node.services.table import Handler
-from node.transport import PeerGone
 from storage.ledger.worklist import Narrowing
 
 MAX_MATCHES: Final = 20_000
@@ -60,10 +55,6 @@ class _Account:
         )
 
 
-class _Cancelled(Exception):  # noqa: N818  (never leaves this file)
-    """The requester wants no more."""
-
-
 class WorklistService:
     """Answers C-FIND in the worklist's model. One object serves every association."""
 
@@ -86,43 +77,13 @@ class WorklistService:
         return []
 
     def serve_question(self, question: Question) -> None:
-        """Send a pending response per match, and the last response.
-
-        0xFF01 says that keys were ignored, 0xFE00 that the requester cancelled. A Fault is
-        answered by its status with a comment, and an offending element where there is one.
-        Raises PeerGone.
-        """
+        """Send a pending response per match, and the last response. Raises PeerGone."""
         account = _Account(question.caller)
-        started = time.monotonic()
-        last = question.questioner.responses.last
-        try:
-            end = self._answer(question, account)
-        except _Cancelled:
-            account.status = status.CANCELLED
-            end = last(status.CANCELLED)
-        except Fault as fault:
-            account.status, account.words = fault.status, str(fault)
-            tag = fault.tag if isinstance(fault, BadIdentifier) else None
-            end = last(fault.status, str(fault), tag)
-        except PeerGone:
-            account.words = "the requester is gone"
-            raise
-        except Exception as bug:  # noqa: BLE001  (its own words could hold a patient's data)
-            place = traceback.extract_tb(bug.__traceback__)[-1]
-            account.status = status.PROCESSING_FAILURE
-            account.words = f"{type(bug).__name__} at {place.filename}:{place.lineno}"
-            end = last(status.PROCESSING_FAILURE, "internal error, see the node's log")
-        finally:
-            account.close(time.monotonic() - started)
-        question.questioner.send(end)
+        serve(question, account, lambda: self._answer(question, account))
 
     def _answer(self, question: Question, account: _Account) -> bytes:
         """Send the matches; returns what is left to be sent, the last response included."""
-        if not may(self._settings, account.caller, "worklist"):
-            raise NotAuthorised(f'{table_of(account.caller)} lacks may = ["worklist"]')
-        if len(question.identifier) > FIND_LIMIT:
-            raise OutOfResources(f"the identifier is longer than {FIND_LIMIT >> 20} MiB")
-        keys = identifier.read(question.identifier, question.transfer_syntax_uid)
+        keys = admitted(self._settings, question, "worklist")
         asked = worklist_query.parse(keys)
         account.keys = asked.names()
         code = status.PENDING_WITH_UNSUPPORTED_KEYS if asked.unsupported else status.PENDING
@@ -141,12 +102,10 @@ class WorklistService:
         return b"".join(unsent) + asker.responses.last(status.SUCCESS)
 
     def _matches(self, asked: WorklistQuery, asker: Questioner) -> Iterator[Item]:
-        """Yield what scanners are told of each entry that is meant. Raises _Cancelled, PeerGone."""
+        """Yield what scanners are told of each entry that is meant. Raises Cancelled, PeerGone."""
         for number, entry in enumerate(self._entries.candidates(narrowing(asked))):
             if number % _TOGETHER == 0:
-                asker.require()
-                if asker.is_cancelled:
-                    raise _Cancelled
+                require(asker)
             told = entry.told()
             if worklist_query.matches(asked, told):
                 yield told
