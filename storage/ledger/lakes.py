@@ -128,19 +128,6 @@ class Lakes:
                     db.execute(update(marks).where(this).values(until=until))
             return Step(lake, part, node, first, until)
 
-    def peek(self, lake: str, part: LakeTable, most: int) -> Step | None:
-        """Say what `begin` would give, and change nothing."""
-        node = self._node(part)
-        with self._database.read() as db:
-            if again := _again(db, lake, part, node):
-                return again
-            mark = db.execute(select(marks).where(_mark(lake, part, node))).one_or_none()
-            first = mark.position if mark else 0
-            until = mark.until if mark else None
-            if until is None:
-                until = db.scalar(_newest(part, node, first, most))
-            return None if until is None else Step(lake, part, node, first, until)
-
     def finish(self, step: Step, written: Written, job: int, now: float) -> bool:
         """Note that a step is in the lake; False where another worker has noted it before."""
         this = (
