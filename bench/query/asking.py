@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from bench.query.questions import RETURNED, Question
 from examples.peers.find_scu import EXPLICIT, STUDY_ROOT
-from examples.peers.raw_scu import RawPeer, element, p_data, padded
+from examples.peers.raw_scu import RawPeer, element, elements_of, p_data, padded, pdvs
 
 _FIND_RQ: Final = 0x0020
 _PENDING: Final = (0xFF00, 0xFF01)
@@ -54,7 +54,7 @@ class FindClient:
                 command += data
                 if not control & 2:
                     continue
-                status = _status(command)
+                status = int.from_bytes(elements_of(command)[0x0900], "little")
                 command = b""
                 first_s = first_s or time.perf_counter() - began
                 if status in _PENDING:
@@ -87,12 +87,7 @@ class FindClient:
         if kind != 4:
             raise RuntimeError(f"PDU of type {kind}")
         body, self._rest = self._rest[6 : 6 + length], self._rest[6 + length :]
-        found, at = [], 0
-        while at < len(body):
-            (size,) = struct.unpack_from(">L", body, at)
-            found.append((body[at + 5], body[at + 6 : at + 4 + size]))
-            at += 4 + size
-        return found
+        return [(control, data) for _, control, data in pdvs(body)]
 
 
 class WebClient:
@@ -155,13 +150,3 @@ def _written(tag: int, text: str) -> bytes:
     value = text.encode()
     value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
     return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), len(value)) + value
-
-
-def _status(command: bytes) -> int:
-    at = 0
-    while at < len(command):
-        group, number, length = struct.unpack_from("<HHL", command, at)
-        if (group, number) == (0, 0x0900):
-            return int.from_bytes(command[at + 8 : at + 10], "little")
-        at += 8 + length
-    raise RuntimeError("an answer without a status")

@@ -8,7 +8,16 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from examples.peers.find_scu import STUDY_ROOT
-from examples.peers.raw_scu import IMPLICIT, RELEASE, RawPeer, element, p_data, padded
+from examples.peers.raw_scu import (
+    IMPLICIT,
+    RELEASE,
+    RawPeer,
+    element,
+    elements_of,
+    p_data,
+    padded,
+    pdvs,
+)
 
 _PENDING = (0xFF00, 0xFF01)
 
@@ -57,7 +66,7 @@ class RawFinder:
 
     def response(self) -> dict[str, Any]:
         """Read the next response: its status, comment, offending tag, and identifier's bytes."""
-        elements = self._elements(self._whole(is_command=True))
+        elements = elements_of(self._whole(is_command=True))
         has_dataset = struct.unpack("<H", elements[0x0800])[0] != 0x0101
         offending = elements.get(0x0901, b"")
         return {
@@ -112,20 +121,5 @@ class RawFinder:
         kind, body = self._peer.read_pdu()
         assert kind == 4, f"PDU type {kind}: {body.hex()}"
         self.longest_pdu_bytes = max(self.longest_pdu_bytes, len(body))
-        self._values = self._walk(body)
+        self._values = ((control, data) for _, control, data in pdvs(body))
         return next(self._values)
-
-    def _walk(self, body: bytes) -> Iterator[tuple[int, bytes]]:
-        at = 0
-        while at < len(body):
-            length, _, control = struct.unpack_from(">LBB", body, at)
-            yield control, body[at + 6 : at + 4 + length]
-            at += 4 + length
-
-    def _elements(self, command: bytes) -> dict[int, bytes]:
-        elements, at = {}, 0
-        while at < len(command):
-            _, number, length = struct.unpack_from("<HHL", command, at)
-            elements[number] = command[at + 8 : at + 8 + length]
-            at += 8 + length
-        return elements

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from examples.peers.raw_scu import ABORT, element, item, p_data
+from examples.peers.raw_scu import ABORT, element, elements_of, item, p_data, pdvs
 
 _STORE_RQ = struct.pack("<H", 0x0001)
 _ECHO_RQ = struct.pack("<H", 0x0030)
@@ -171,15 +171,15 @@ class _Association:
                 self._socket.sendall(struct.pack(">BxLL", 6, 4, 0))
             if kind != 4:
                 raise _Over
-            for context, control, data in _pdvs(body):
+            for context, control, data in pdvs(body):
                 context_id = context
                 if control & 1:
                     command += data
-                    if control & 2 and _elements(command)[0x0100] == _ECHO_RQ:
+                    if control & 2 and elements_of(command)[0x0100] == _ECHO_RQ:
                         answer = _response(command, 0, 0x8030)
                         self._socket.sendall(p_data((context_id, 3, answer)))
                         return
-                    if control & 2 and _elements(command)[0x0100] != _STORE_RQ:
+                    if control & 2 and elements_of(command)[0x0100] != _STORE_RQ:
                         raise _Over
                     if control & 2:
                         cut = self._begun()
@@ -206,7 +206,7 @@ class _Association:
         if number == wish.hang_at:
             while True:  # until the peer leaves
                 self._read(1)
-        elements = _elements(command)
+        elements = elements_of(command)
         scp.commands.append(elements)
         uid = elements[0x1000].decode().strip("\0 ")
         status = wish.status(number)
@@ -234,25 +234,8 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += 4 + length
 
 
-def _pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at < len(body):
-        length, context_id, control = struct.unpack_from(">LBB", body, at)
-        yield context_id, control, body[at + 6 : at + 4 + length]
-        at += 4 + length
-
-
-def _elements(command: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
-    while at < len(command):
-        _, number, length = struct.unpack_from("<HHL", command, at)
-        found[number] = command[at + 8 : at + 8 + length]
-        at += 8 + length
-    return found
-
-
 def _response(command: bytes, status: int, field: int = 0x8001) -> bytes:
-    asked = _elements(command)
+    asked = elements_of(command)
     body = (
         element(0x0002, asked[0x0002])
         + element(0x0100, struct.pack("<H", field))

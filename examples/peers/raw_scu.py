@@ -3,6 +3,7 @@
 import socket
 import ssl
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -82,11 +83,7 @@ class RawPeer:
         """The next DIMSE response: status, message_id, sop_class, sop_instance, comment."""
         kind, body = self.read_pdu()
         assert kind == 4, f"PDU type {kind}: {body.hex()}"
-        elements, offset, command = {}, 0, body[6:]
-        while offset < len(command):
-            _, element, length = struct.unpack_from("<HHL", command, offset)
-            elements[element] = command[offset + 8 : offset + 8 + length]
-            offset += 8 + length
+        elements = elements_of(body[6:])
         return {
             "context_id": body[4],
             "status": struct.unpack("<H", elements[0x0900])[0],
@@ -125,6 +122,25 @@ def associate_rq(
     info = item(0x51, struct.pack(">L", max_pdu)) + item(0x52, b"1.2.3.4") + item(0x55, b"RAW")
     body += item(0x50, info)
     return struct.pack(">BxL", 1, len(body)) + body
+
+
+def pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Context ID, control byte and fragment of each value in a P-DATA-TF PDU."""
+    at = 0
+    while at < len(body):
+        length, context_id, control = struct.unpack_from(">LBB", body, at)
+        yield context_id, control, body[at + 6 : at + 4 + length]
+        at += 4 + length
+
+
+def elements_of(command: bytes) -> dict[int, bytes]:
+    """The values of a command set by element number."""
+    found, at = {}, 0
+    while at < len(command):
+        _, number, length = struct.unpack_from("<HHL", command, at)
+        found[number] = command[at + 8 : at + 8 + length]
+        at += 8 + length
+    return found
 
 
 def pdv(context_id: int, control: int, data: bytes) -> bytes:

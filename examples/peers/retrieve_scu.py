@@ -1,10 +1,20 @@
 """Retrieve with raw bytes: every response and every C-STORE of a C-MOVE or C-GET, one by one."""
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from examples.peers.raw_scu import ABORT, IMPLICIT, RawPeer, element, item, p_data, padded
+from examples.peers.raw_scu import (
+    ABORT,
+    IMPLICIT,
+    RawPeer,
+    element,
+    elements_of,
+    item,
+    p_data,
+    padded,
+    pdvs,
+)
 
 STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -162,15 +172,15 @@ class Retriever(RawPeer):
         while not is_whole:
             kind, body = self.read_pdu()
             assert kind == 4, f"PDU type {kind}: {body.hex()}"
-            for context_id, control, data in _values(body):  # noqa: B007  (the last one's)
+            for context_id, control, data in pdvs(body):  # noqa: B007  (the last one's)
                 if control & 1:
                     command += data
-                    has_dataset = control & 2 and _elements(command)[0x0800] != b"\1\1"
+                    has_dataset = control & 2 and elements_of(command)[0x0800] != b"\1\1"
                     is_whole = bool(control & 2) and not has_dataset
                 else:
                     dataset += data
                     is_whole = bool(control & 2)
-        found = _elements(command)
+        found = elements_of(command)
         if _number(found, 0x0100) == _STORE_RQ:
             uid = found[0x1000].decode().strip("\0")
             return Stored(context_id, uid, _number(found, 0x0110) or 0, dataset)
@@ -231,23 +241,6 @@ def _response(found: dict[int, bytes], dataset: bytes) -> Response:
         group << 16 | number if offending else None,
         tuple(uids),
     )
-
-
-def _values(body: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at < len(body):
-        length, context_id, control = struct.unpack_from(">LBB", body, at)
-        yield context_id, control, body[at + 6 : at + 4 + length]
-        at += 4 + length
-
-
-def _elements(command: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
-    while at < len(command):
-        _, number, length = struct.unpack_from("<HHL", command, at)
-        found[number] = command[at + 8 : at + 8 + length]
-        at += 8 + length
-    return found
 
 
 def _number(found: dict[int, bytes], number: int) -> int | None:
