@@ -24,7 +24,7 @@ from ai.contract import (
     Tensor,
     Wants,
 )
-from config.model import Model
+from config.models import Model
 from dicom.errors import BadAnswer
 
 PREFIX: Final = "penumbra."

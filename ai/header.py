@@ -57,15 +57,34 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Plane:
+    """Where one image lies. Vectors are (x, y, z) in the patient's frame, in mm."""
+
+    shape: tuple[int, int]
+    """Rows and columns; of a whole-slide image, of its total pixel matrix."""
+    spacing_mm: tuple[float, float] | None = None
+    """Distances between rows and between columns; None where nobody calibrated them."""
+    position: tuple[float, float, float] | None = None
+    """The middle of the first pixel; None for what has no place in space."""
+    row: tuple[float, float, float] | None = None
+    column: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Which stored Series a result is about, and whose it is."""
 
     study_instance_uid: str
     series_instance_uid: str
     references: tuple[Reference, ...]
-    """The Instances that were measured, in the order of z."""
+    """The Instances that were measured, in the order of z, or of InstanceNumber."""
     head: Dataset
-    """The first slice's header, without pixels: the patient and the study as stored."""
+    """The first one's header, without pixels: the patient and the study as stored."""
+    frame_of_reference_uid: str = ""
+    planes: tuple[Plane, ...] = ()
+    """One for each reference."""
+    thickness_mm: float | None = None
+    """From slice to slice; None for what is no stack."""
 
 
 def read(index: int, part10: Part10) -> Header:

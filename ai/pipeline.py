@@ -15,9 +15,10 @@ from ai.contract import Contract, InputKind, Served
 from ai.header import Part10
 from ai.pool import Servers
 from ai.report import sr
+from ai.report.subject import Subject
 from ai.result import Result
 from ai.volume import Volume
-from config.model import Model
+from config.models import Model
 
 __all__ = ["Part10", "Pool", "Result", "infer"]
 
@@ -43,7 +44,7 @@ async def infer(
     answered = time.perf_counter()
     contract = declared.read(answer.served, settings)
     found = findings.read(contract, answer.arrays)
-    subject = sr.Subject(stack.source, contract, answer.served, found)
+    subject = Subject(stack.source, contract, answer.served, found)
     result = sr.build(subject, now=now)
     _log.info(
         "inference",

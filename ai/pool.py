@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ai.contract import Served
 from ai.triton import Endpoint, Tensors
-from config.model import Model
+from config.models import Model
 from dicom.errors import ModelUnavailable
 
 _Said = TypeVar("_Said")

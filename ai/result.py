@@ -1,12 +1,28 @@
 """A result of a model as an object ready for the spool, with the findings that it states."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from ai.findings import Measurement
+from ai.findings import Finding
 from dicom.entity import Arrival, Origin
 from dicom.part10 import file_meta
 
 AE_TITLE = "PENUMBRA"
+
+
+class ResultKind(StrEnum):
+    """What kind of object a result is."""
+
+    SR = "sr"
+    """Comprehensive 3D SR after TID 1500; there always is one."""
+    SEG = "seg"
+    """Segmentation, of masks."""
+    GSPS = "gsps"
+    """Grayscale Softcopy Presentation State: outlines, boxes and points over the originals."""
+    SC = "sc"
+    """Secondary Capture: key images with the findings drawn in, for a PACS that shows no other."""
+    PM = "pm"
+    """Parametric Map, of heat maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +36,8 @@ class Result:
     transfer_syntax_uid: str
     dataset: bytes
     """The encoded dataset, without preamble and file meta."""
-    findings: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    kind: ResultKind = ResultKind.SR
 
     @property
     def part10(self) -> bytes:

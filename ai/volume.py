@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ai import header
 from ai.contract import Orientation, Wants
-from ai.header import Header, Part10, Source
+from ai.header import Header, Part10, Plane, Source
 from dicom.errors import Unsuitable
 
 AXIAL_COSINE: Final = 0.9
@@ -59,6 +59,12 @@ def read(series: Sequence[Part10], wants: Wants) -> Volume:
             series_instance_uid=first.series_instance_uid,
             references=tuple(facts.reference for facts in slices),
             head=header.head(first.index, series[first.index]),
+            frame_of_reference_uid=first.frame_of_reference_uid,
+            planes=tuple(
+                Plane(one.shape, one.pixel_spacing_mm, one.position, one.row, one.column)
+                for one in slices
+            ),
+            thickness_mm=step_mm,
         ),
     )
 

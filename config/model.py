@@ -14,12 +14,13 @@ from config.commitment import Commitment, When
 from config.destinations import Destination
 from config.fhir import Fhir
 from config.lake import Lake
+from config.models import Model
 from config.profiles import Profile, Vault
 from config.query import Query
 from config.retention import Retention
 from config.retrieve import Retrieve
 from config.rule import Rule
-from config.shapes import ClientTls, Names, Port, Seconds, Secret, Table, Target
+from config.shapes import ClientTls, Names, Port, Seconds, Secret, Table
 from config.sharing import Ledger, Staging
 from config.sources import Source
 from config.sql import Sql
@@ -139,21 +140,6 @@ class Peer(Table):
     """What counts as committed when it asks; as [commitment] says by default."""
     move_to: Names = ()
     """The peers that it may have objects sent to by C-MOVE, beside itself."""
-
-
-class Model(Target):
-    """A model on Triton servers, and what a Series must be for it.
-
-    The wanted input and the meaning of the outputs come from the model's own parameters
-    (config.pbtxt); keys given here override them.
-    """
-
-    endpoints: Annotated[tuple[str, ...], Field(min_length=1)]
-    model: str
-    version: str = ""
-    timeout_s: Seconds = 60
-    min_slices: Annotated[int, Field(ge=1)] | None = None
-    max_spacing_mm: Annotated[float, Field(gt=0)] | None = None
 
 
 class Mqtt(Table):

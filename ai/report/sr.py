@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -21,9 +21,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DT, TM
 
-from ai.contract import Code, Contract, Served
+from ai.contract import Code
 from ai.findings import Measurement
 from ai.header import Source
+from ai.report.subject import Subject
 from ai.result import Result
 from dicom.errors import Unsuitable
 from dicom.part10 import text
@@ -51,16 +52,6 @@ _SAME_AS_SOURCE: Final = (
     ("StudyDescription", 3),
     ("TimezoneOffsetFromUTC", 3),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a report is about: the Series, the model that answered, and what it found."""
-
-    source: Source
-    contract: Contract
-    served: Served
-    findings: tuple[Measurement, ...]
 
 
 def build(subject: Subject, *, now: datetime) -> Result:

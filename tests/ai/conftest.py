@@ -19,7 +19,7 @@ from ai import declared, phantom, server
 from ai.contract import Contract, Served, Tensor
 from ai.phantom import Truth
 from ai.pipeline import Part10, Pool, Result
-from config.model import Model
+from config.models import Model
 from dicom.errors import ConfigFault
 from examples.peers import triton as peer
 

@@ -6,7 +6,7 @@ import pytest
 
 from ai import declared
 from ai.contract import InputKind, Orientation, OutputKind, Tensor
-from config.model import Model
+from config.models import Model
 from dicom.errors import BadAnswer
 
 SETTINGS = Model(endpoints=("127.0.0.1:1",), model="ct_emphysema")

@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from ai import phantom
 from ai.pool import Servers
-from config.model import Model
+from config.models import Model
 from dicom.errors import BadAnswer, ModelUnavailable, Unsuitable
 from examples.peers import triton as peer
 from examples.peers.process import free_port, wait_until

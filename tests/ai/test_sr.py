@@ -13,6 +13,7 @@ from pydicom import dcmread
 from ai import phantom, volume
 from ai.findings import Measurement
 from ai.report import sr
+from ai.report.subject import Subject
 from dicom import uid
 
 dsrdump = pytest.mark.skipif(
@@ -27,7 +28,7 @@ def subject(series, contract, served):
         "laa950_percent", quantity.name, 17.82, quantity.unit, quantity.site, quantity.decimals
     )
     source = volume.read(series, contract.wants).source
-    return sr.Subject(source, contract, served, (finding,))
+    return Subject(source, contract, served, (finding,))
 
 
 def _errors(path):
