@@ -4,6 +4,7 @@ What the spool has let go of, or cannot read any more, is fetched from a destina
 unchanged (node/fetching.py).
 """
 
+import contextlib
 import mmap
 import queue
 import threading
@@ -21,6 +22,7 @@ from dicom.selection import Selection, Stored
 from node.fetching import Fetcher, NowhereElse
 from storage.index.database import Index
 from storage.ledger.holdings import Holdings
+from storage.spool.proving import WHOLE_BYTES, Run
 from storage.spool.reader import SpoolReader
 
 AHEAD: Final = 4
@@ -116,37 +118,55 @@ class Originals:
         """Give objects in their order, proven; the next ones are read meanwhile.
 
         Or why one cannot be had, in its place. Close the iterator when no more are wanted; it
-        ends by itself when `is_wanted` says so, which is asked while one is waited for.
+        ends by itself when `is_wanted` says so, which is asked while one is waited for. Small
+        ones are read ahead by the kernel, and proven by whoever asks, when it is their turn: to
+        hand one over from another thread takes longer than to prove it.
         """
-        waiting: deque[tuple[Stored, Future[Chunks]]] = deque()
+        waiting: deque[tuple[Stored, Future[Chunks] | None]] = deque()
         held_bytes = 0
 
         def first() -> tuple[Stored, Chunks | StorageFault]:
-            while not _is_over(waiting[0][1]):
+            one, future = waiting[0]
+            if future is None:
+                with contextlib.suppress(StorageFault):
+                    return waiting.popleft()[0], [run.proven(one.instance)]
+                future = self._submit(one.instance)  # it may be had from elsewhere
+                waiting.appendleft((one, future))
+            while not _is_over(future):
                 if not is_wanted():
                     raise _Unwanted
-            one, future = waiting.popleft()
+            waiting.popleft()
             return one, self._got(one.instance, future)
 
-        try:
-            for one in stored:
-                held_bytes += one.instance.location.length
-                while waiting and (len(waiting) >= AHEAD or held_bytes > AHEAD_BYTES):
-                    held_bytes -= waiting[0][0].instance.location.length
+        with contextlib.closing(Run(self._reader)) as run:
+            try:
+                for one in stored:
+                    held_bytes += one.instance.location.length
+                    while waiting and (len(waiting) >= AHEAD or held_bytes > AHEAD_BYTES):
+                        held_bytes -= waiting[0][0].instance.location.length
+                        yield first()
+                    waiting.append((one, self._expected(run, one.instance)))
+                while waiting:
                     yield first()
-                waiting.append((one, self._submit(one.instance)))
-            while waiting:
-                yield first()
-        except _Unwanted:
-            return
-        finally:
-            for _, future in waiting:
-                future.cancel()
+            except _Unwanted:
+                return
+            finally:
+                for _, future in waiting:
+                    if future is not None:
+                        future.cancel()
 
     def close(self) -> None:
         """End the threads, once they have done what was asked for."""
         self._reading.close()
         self._fetching.close()
+
+    def _expected(self, run: Run, instance: Instance) -> Future[Chunks] | None:
+        """Have an object read ahead; None where the kernel does it, and `run` will prove it."""
+        if instance.location.length <= WHOLE_BYTES:
+            with contextlib.suppress(StorageFault):
+                run.expect(instance.location)
+                return None
+        return self._submit(instance)
 
     def _submit(self, instance: Instance) -> Future[Chunks]:
         """Have an object read; a thread that waits for a destination is none of the spool's."""

@@ -19,7 +19,8 @@ from dicom.entity import Instance, Location
 from dicom.errors import Corrupt, StorageFault
 from storage.spool.forwarding import forwarded
 from storage.spool.identity import identity
-from storage.spool.record import LIKELY_BYTES, Record, checksum_of, record_before, record_in
+from storage.spool.proving import WHOLE_BYTES, read_whole, require_own
+from storage.spool.record import Record, checksum_of, record_before
 from storage.spool.scan import digest_at, is_intact, walk
 from storage.spool.sealing import FRAME_BYTES, NO_KEYS, Cipher, SpoolKeys, sealed_bytes
 from storage.spool.segment import open_segment
@@ -36,9 +37,6 @@ from storage.spool.window import (
 
 BUFFER_BYTES: Final = 32 << 10
 """Holds the head of most objects, so that it is one read."""
-WHOLE_BYTES: Final = 1 << 20
-"""An object that is no longer is read to be proven, and given as it was read: that is cheaper than
-to map what was proven, and these very bytes were. A longer one is mapped."""
 STRETCH_BYTES: Final = 32 << 20
 """Whoever reads a segment through keeps one mapping for so much of it: to map each small object
 anew takes longer than to read it, and what is mapped counts as the process's memory."""
@@ -136,7 +134,7 @@ class SpoolReader:
 
     def record_at(self, location: Location) -> Record:
         """Find the record of a place, by walking its segment. Raises Corrupt where none is left."""
-        fd, place = self._descriptor(location)
+        fd, place = self.descriptor(location)
         here = replace(place, node="")  # the log knows no nodes
         try:
             for found in walk(fd, here.segment, 0, os.fstat(fd).st_size):
@@ -170,27 +168,15 @@ class SpoolReader:
                     intact = record is not None and is_intact(fd, record)
                 except OSError as fault:
                     raise unreadable(here, fault) from fault
-                _require_own(instance, record if intact else None, here)
+                require_own(instance, record if intact else None, here)
         return self.view(location)
 
     def _read_whole(self, instance: Instance) -> memoryview | None:
-        """Read an object and its record at once, and prove it.
-
-        None where that is not enough: it is sealed, the record is long, or the file too short.
-        """
-        fd, here = self._descriptor(instance.location)
-        back = min(here.offset, LIKELY_BYTES)
+        fd, here = self.descriptor(instance.location)
         try:
-            read = os.pread(fd, back + here.length, here.offset - back)
-        except OSError as fault:
-            raise unreadable(here, fault) from fault
+            return read_whole(fd, instance, here)
         finally:
             os.close(fd)
-        record, body = record_in(read[:back], here), memoryview(read)[back:]
-        if record is None or record.key_id or len(body) < here.length:
-            return None
-        _require_own(instance, record if checksum_of(body) == record.checksum else None, here)
-        return body
 
     def _mapping(self, location: Location) -> tuple[mmap.mmap, Location]:
         """Map an object's segment, or take the mapping that is there; say where in it it lies."""
@@ -199,7 +185,7 @@ class SpoolReader:
             self._latest, self._stretch = None, stretch
         mapped = self._maps.get(stretch)
         if mapped is None or min(len(mapped), mapped.size()) < _end(location):
-            fd, here = self._descriptor(location)
+            fd, here = self.descriptor(location)
             try:
                 if here != location:  # it was moved: views of the new place share a mapping too
                     return self._mapping(here)
@@ -236,7 +222,7 @@ class SpoolReader:
 
     def _open(self, location: Location) -> tuple[int, Cipher | None, Location]:
         """Open an object's segment; say how to open the object, if it is sealed, and its place."""
-        fd, here = self._descriptor(location)
+        fd, here = self.descriptor(location)
         try:
             _require(fd, here, _end(here))
             header = header_at(fd, here)
@@ -248,8 +234,11 @@ class SpoolReader:
             os.close(fd)
             raise
 
-    def _descriptor(self, location: Location) -> tuple[int, Location]:
-        """Open the segment that holds an object now, and say where in it; it may have moved."""
+    def descriptor(self, location: Location) -> tuple[int, Location]:
+        """Open the segment that holds an object now, and say where in it; it may have moved.
+
+        Whoever asks closes the descriptor. Raises Corrupt, and Elsewhere.
+        """
         if not self.is_here(location):
             raise Elsewhere(location.node)
         try:
@@ -258,7 +247,7 @@ class SpoolReader:
             moved = forwarded(self.root, location)
             if moved is None:
                 raise _not_there(location, fault) from fault
-            return self._descriptor(moved)
+            return self.descriptor(moved)
         except OSError as fault:
             raise _not_there(location, fault) from fault
 
@@ -269,13 +258,6 @@ class SpoolReader:
             yield fd, cipher, here
         finally:
             os.close(fd)
-
-
-def _require_own(instance: Instance, intact: Record | None, here: Location) -> None:
-    """Raise Corrupt unless an intact record was found, and is the Instance's."""
-    uid = instance.arrival.sop_instance_uid
-    if intact is None or intact.arrival.sop_instance_uid != uid:
-        raise Corrupt(f"{uid}: {where(here)} does not match its checksum")
 
 
 def _not_there(location: Location, fault: OSError) -> Corrupt:

@@ -170,6 +170,28 @@ def record_in(before: bytes, place: Location) -> Record | None:
     return None
 
 
+def plain_checksum(before: bytes, place: Location, sop_instance_uid: str) -> bytes | None:
+    """Find the checksum of an Instance's plain body in the bytes before its place.
+
+    Nothing is decoded: the facts must name the Instance in the very bytes that `encode_facts`
+    writes. None where they do not, or where there is more to a record; `record_in` then knows.
+    """
+    head = before[max(0, before.rfind(MAGIC)) :]
+    start = place.offset - len(head)
+    if not _begins_record(head) or start % ALIGNMENT:
+        return None
+    _, version, flags, _, facts_length, length, checksum = _PREFIX.unpack_from(head)
+    facts = head[PREFIX_BYTES:]
+    if (version, flags, facts_length, length) != (VERSION, 0, len(facts), place.length):
+        return None
+    # A quotation mark within a value has a backslash before it: this can only be the one key.
+    if f'"sop_instance_uid":{_quoted(sop_instance_uid)}'.encode("ascii") not in facts:
+        return None
+    (stored,) = _CHECKSUM.unpack_from(head, _PREFIX.size)
+    is_whole = stored == _checksum(place.segment, start, head[: _PREFIX.size], facts)
+    return bytes(checksum) if is_whole else None
+
+
 def _begins_record(head: bytes) -> bool:
     return len(head) >= PREFIX_BYTES and head.startswith(MAGIC)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dicom.entity import Location
 from dicom.errors import Corrupt
 from storage.spool import reader as reader_module
+from storage.spool.proving import WHOLE_BYTES
 from storage.spool.reader import SpoolReader
 from storage.spool.window import Window
 
@@ -167,7 +168,7 @@ def test_what_is_not_there_is_corrupt(spool, objects, way, changes, words):
         act(instance if way in {"verify", "proven"} else instance.location)
 
 
-@pytest.mark.parametrize("size", [64, reader_module.WHOLE_BYTES + 1])
+@pytest.mark.parametrize("size", [64, WHOLE_BYTES + 1])
 @pytest.mark.parametrize("at", [0, 31, -1])
 def test_what_is_proven_is_what_was_written(spool, root, objects, size, at):
     """A flipped bit is found in small objects and in large ones; none is given unproven."""
