@@ -164,12 +164,18 @@ def _event(row: Row) -> Row:
     }
 
 
+def _inference(row: Row) -> Row:
+    told = {name: json.dumps(row[name]) for name in ("outputs", "features", "results")}
+    return {**row, **_uids(row), **told, "began_at": moment(row["began_at"])}
+
+
 _MADE: Final[Mapping[str, tuple[str, Callable[[Row], Row]]]] = {
     "association": ("association", _association),
     "revision": ("series_revision", _revision),
     "job": ("job", _job),
     "receipt": ("delivery", _delivery),
     "event": ("event", _event),
+    "inference": ("inference", _inference),
 }
 """By the ledger's table: the table here, and how its rows are made."""
 _TABLES_OF: Final[Mapping[str, Sequence[str]]] = {

@@ -1,4 +1,4 @@
-"""The index's tables of what the node did: associations, revisions, jobs, deliveries, events.
+"""The index's tables of what the node did, from associations to inferences.
 
 Fed from the ledger (storage/index/account.py). Times are UTC. docs/sql.md explains each column.
 """
@@ -12,6 +12,7 @@ ARROW: Final[Mapping[str, Any]] = {
     "VARCHAR": arrow.string(),
     "BIGINT": arrow.int64(),
     "DOUBLE": arrow.float64(),
+    "BOOLEAN": arrow.bool_(),
     "TIMESTAMP": arrow.timestamp("us"),
 }
 _WHOSE: Final = (("StudyInstanceUID", "VARCHAR"), ("SeriesInstanceUID", "VARCHAR"))
@@ -106,6 +107,36 @@ TABLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("subject", "VARCHAR"),
         ("data", "VARCHAR"),
         ("happened_at", "TIMESTAMP"),
+    ),
+    "inference": (
+        ("id", "BIGINT"),
+        ("beside", "BIGINT"),
+        ("job", "BIGINT"),
+        ("model", "VARCHAR"),
+        ("served_model", "VARCHAR"),
+        ("version", "VARCHAR"),
+        ("digest", "VARCHAR"),
+        ("stage", "VARCHAR"),
+        ("server", "VARCHAR"),
+        ("endpoint", "VARCHAR"),
+        *_WHOSE,
+        ("revision", "BIGINT"),
+        ("rule", "VARCHAR"),
+        ("outcome", "VARCHAR"),
+        ("words", "VARCHAR"),
+        ("images", "BIGINT"),
+        ("is_cached", "BOOLEAN"),
+        ("input_digest", "VARCHAR"),
+        ("scanner", "VARCHAR"),
+        ("protocol", "VARCHAR"),
+        ("began_at", "TIMESTAMP"),
+        ("read_s", "DOUBLE"),
+        ("model_s", "DOUBLE"),
+        ("report_s", "DOUBLE"),
+        ("outputs", "VARCHAR"),
+        ("features", "VARCHAR"),
+        ("results", "VARCHAR"),
+        ("node", "VARCHAR"),
     ),
 }
 """Columns and SQL types of each table, in order."""

@@ -73,6 +73,7 @@ _KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "study_revision": _STUDY,
     "job": {**_STUDY, **_SERIES},
     "delivery": _SOURCE,
+    "inference": {**_STUDY, **_SERIES},
     **{name: {**_STUDY, **_SERIES, **_INSTANCE} for name in VIEWS},
     "rejection": {**_STUDY, "instance_key": _key("rejected_uid")},
 }
@@ -117,6 +118,11 @@ _PLAIN: Final[Mapping[str, str]] = {
         "id job destination rule profile SOPClassUID proof length_bytes attempt delivered_at"
     ),
     "event": "id type happened_at",
+    "inference": (
+        "id beside job model served_model version digest stage server endpoint revision rule"
+        " outcome images is_cached scanner protocol began_at read_s model_s report_s outputs"
+        " features node"
+    ),
     **{name: " ".join(one.plain) for name, one in VIEWS.items()},
 }
 """The whole of what Role.PLAIN sees, beside keys: what is not named here is not there."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, and_, func, select
 
 from storage.ledger.associations_schema import associations
 from storage.ledger.database import Database
+from storage.ledger.inferences_schema import inferences
 from storage.ledger.schema import events, instances, jobs, receipts
 from storage.ledger.settling_schema import revisions
 
@@ -24,6 +25,7 @@ SOURCES: Final[Mapping[str, Table]] = {
     "job": jobs,
     "receipt": receipts,
     "event": events,
+    "inference": inferences,
 }
 """Each has an id that grows."""
 

@@ -20,10 +20,12 @@ from storage.ledger.events import Outbox
 from storage.ledger.expectations import Expectations
 from storage.ledger.held import Held
 from storage.ledger.holdings import Holdings
+from storage.ledger.inferences import Inferences
 from storage.ledger.intake import Intake
 from storage.ledger.jobs import Jobs
 from storage.ledger.lake_rows import LakeRows
 from storage.ledger.lakes import Lakes
+from storage.ledger.models import Registry
 from storage.ledger.paid import Payments
 from storage.ledger.pauses import Pauses
 from storage.ledger.pins import Pins
@@ -73,6 +75,8 @@ class Ledger:
     lakes: Lakes
     lake_rows: LakeRows
     worklist: Worklist
+    inferences: Inferences
+    registry: Registry
 
     @classmethod
     def open(
@@ -113,6 +117,8 @@ class Ledger:
             Lakes(database),
             LakeRows(database),
             Worklist(database),
+            Inferences(database),
+            Registry(database),
         )
 
     @classmethod

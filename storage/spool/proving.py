@@ -1,0 +1,104 @@
+"""Prove small objects as they are read, one after another, with few calls and nothing decoded.
+
+Whoever retrieves a Series proves a thousand objects of half a megabyte each: to open a segment
+for each, and to read what its record says beside its checksum, would take longer than the proof.
+"""
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from dicom.entity import Instance, Location
+from dicom.errors import Corrupt
+from storage.spool.record import LIKELY_BYTES, Record, checksum_of, plain_checksum, record_in
+from storage.spool.window import unreadable, where
+
+if TYPE_CHECKING:  # the reader has no need to know who uses it
+    from storage.spool.reader import SpoolReader
+
+WHOLE_BYTES: Final = 1 << 20
+"""An object that is no longer is read to be proven, and given as it was read: that is cheaper than
+to map what was proven, and these very bytes were. A longer one is mapped."""
+MOST_OPEN: Final = 8
+"""Segments. A Series that came over several associations lies in as many, in turns."""
+
+
+class Run:
+    """Proves objects one after another; keeps their segments open until it is closed.
+
+    For one thread at a time. A segment that retention removes is let go of with the next object,
+    or its room would come back only with the end of the run.
+    """
+
+    def __init__(self, reader: "SpoolReader") -> None:
+        self._reader = reader
+        self._open: dict[tuple[str, str], int] = {}
+        """Descriptors by node and segment; what was asked for last comes last."""
+
+    def expect(self, location: Location) -> None:
+        """Have the kernel read what will be asked for soon. Raises as `proven` does."""
+        fd = self._segment(location)
+        if fd is not None:
+            with contextlib.suppress(OSError):  # then it is read when it is asked for
+                os.posix_fadvise(fd, location.offset, location.length, os.POSIX_FADV_WILLNEED)
+
+    def proven(self, instance: Instance) -> memoryview:
+        """Give an Instance's Part 10 bytes as `SpoolReader.proven` does, and raise as it does."""
+        if instance.location.length <= WHOLE_BYTES:
+            fd = self._segment(instance.location)
+            if fd is not None:
+                whole = read_whole(fd, instance, instance.location)
+                if whole is not None:
+                    return whole
+        return self._reader.proven(instance)
+
+    def close(self) -> None:
+        """Close all segments. May be called twice."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def _segment(self, location: Location) -> int | None:
+        """Give the descriptor of an object's segment; None where the object was moved."""
+        key = location.node, location.segment
+        fd = self._open.pop(key, None)
+        if fd is not None and not os.fstat(fd).st_nlink:  # it was removed, or restored anew
+            os.close(fd)
+            fd = None
+        if fd is None:
+            fd, here = self._reader.descriptor(location)
+            if here != location:
+                os.close(fd)
+                return None
+            if len(self._open) >= MOST_OPEN:
+                os.close(self._open.pop(next(iter(self._open))))
+        self._open[key] = fd
+        return fd
+
+
+def read_whole(fd: int, instance: Instance, here: Location) -> memoryview | None:
+    """Read an object and its record at once, and prove it.
+
+    None where that is not enough: it is sealed, the record is long, or the file too short. Raises
+    Corrupt where it is not what was written, or not the Instance's.
+    """
+    back = min(here.offset, LIKELY_BYTES)
+    try:
+        read = os.pread(fd, back + here.length, here.offset - back)
+    except OSError as fault:
+        raise unreadable(here, fault) from fault
+    before, body = read[:back], memoryview(read)[back:]
+    expected = plain_checksum(before, here, instance.arrival.sop_instance_uid)
+    if expected is not None and checksum_of(body) == expected:
+        return body
+    record = record_in(before, here)  # in whichever form it was written
+    if record is None or record.key_id or len(body) < here.length:
+        return None
+    require_own(instance, record if checksum_of(body) == record.checksum else None, here)
+    return body
+
+
+def require_own(instance: Instance, intact: Record | None, here: Location) -> None:
+    """Raise Corrupt unless an intact record was found, and is the Instance's."""
+    uid = instance.arrival.sop_instance_uid
+    if intact is None or intact.arrival.sop_instance_uid != uid:
+        raise Corrupt(f"{uid}: {where(here)} does not match its checksum")
