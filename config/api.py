@@ -19,6 +19,8 @@ ApiPermission = Literal[
     "sql",
     "identified-sql",
     "fhir",
+    "models",
+    "promote",
 ]
 
 DIGEST_FORM = r"^sha256:[0-9a-f]{64}$"

@@ -9,6 +9,7 @@ from config.sources import BucketSource
 from dicom.errors import DoesNotMatch
 from dicom.worklist import Entry
 from node import links
+from node.models import Models
 from node.sources.bucket_events import keys_of
 from node.sources.sources import Sources
 from node.web.api import USED
@@ -73,4 +74,6 @@ def abilities(
         ledger.outbox.record([NewEvent(USED, name, used)], time.time())
 
     entries = WorklistByApi(ledger.worklist, ledger.database.now)
-    return Abilities(status, make_links, notice, events, audit, worklist=entries)
+    return Abilities(
+        status, make_links, notice, events, audit, entries, models=Models(settings, ledger)
+    )

@@ -4,7 +4,7 @@ import click
 
 PERMISSIONS = (
     "status", "links", "identified-links", "sources", "events", "query", "retrieve", "store",
-    "worklist", "sql", "identified-sql", "fhir",
+    "worklist", "sql", "identified-sql", "fhir", "models", "promote",
 )  # fmt: skip
 """config.api.ApiPermission's, without what it takes to import that: `penumbra --help` is quick."""
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from config.api import Token
 from node.moments import utc
 from node.plain import plain
-from node.web import asked, sql, worklist
+from node.web import asked, models, sql, worklist
 from node.web.endpoint import PREFIX, Abilities, Endpoint, LinksWanted
 from node.web.guard import Caller, guarded
 from node.web.openapi import description
@@ -122,6 +122,7 @@ ENDPOINTS: Final = (
                     "limit": f"at most so many, at most {MOST_EVENTS}"}, is_audited=False),
     *worklist.ENDPOINTS,
     *sql.ENDPOINTS,
+    *models.ENDPOINTS,
     Endpoint("GET", "/openapi.json", None, "This description (OpenAPI 3.1).", _openapi, 200,
              {"type": "object"}),
 )  # fmt: skip

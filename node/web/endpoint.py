@@ -11,6 +11,7 @@ from starlette.responses import Response
 from config.api import ApiPermission
 from dicom.worklist import Entry
 from node.links import DEFAULT_S, LONGEST_S, Link
+from node.models import Models
 from node.web.guard import Caller
 from node.web.sql_door import SqlDoor
 from storage.ledger.worklist import Draft, Put
@@ -59,6 +60,7 @@ class Abilities:
     """Put a use on record: token name and plain facts."""
     worklist: WorklistDoor | None = None
     sql: SqlDoor | None = None
+    models: Models | None = None
 
 
 Answer = Callable[[Request, Abilities, Caller], Awaitable[Response]]

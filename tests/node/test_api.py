@@ -2,13 +2,11 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import ssl
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,14 +15,16 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from ai.agreement import Agreement
+from ai.drift import Drift
 from config.api import Token
-from config.load import load
 from config.model import Http
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, SpoolFull, Unreachable
 from dicom.worklist import Entry
 from examples.peers.certificates import Identity, Pki
 from examples.peers.process import wait_until
 from node.links import Link
+from node.models import Group, Watched
 from node.web import asked, tokens
 from node.web.api import ENDPOINTS, api_routes
 from node.web.asked import MOST_BYTES
@@ -34,15 +34,27 @@ from node.web.openapi import description
 from node.web.server import Server
 from node.web.sql_door import SqlDoor
 from storage.index.questions import Answer
+from storage.ledger.models import Decision, Move, Stage, Version
 from storage.ledger.worklist import Put
 
 SECRET = "pnb_" + "s" * 43
-ALL = ("status", "links", "identified-links", "sources", "events", "worklist", "sql")
+ALL = ("status", "links", "identified-links", "sources", "events", "worklist", "sql", "models",
+       "promote")  # fmt: skip
 STEP = {"Modality": "CT", "ScheduledProcedureStepID": "1",
         "ScheduledProcedureStepStartDate": "20261121"}  # fmt: skip
 ITEM = {"PatientName": "KANARIENVOGEL", "PatientID": "1", "AccessionNumber": "A1",
         "ScheduledProcedureStepSequence": [STEP]}  # fmt: skip
 ENTRY = Entry("1", "rest", ITEM)
+BODIES = {
+    "/sql": {"sql": "SELECT 1"},
+    "/links": {"study": "2.25.1"},
+    "/models/{model}/versions/{version}": {"stage": "live", "reason": "agrees"},
+    "/models/{model}/rollback": {"reason": "drifted"},
+}
+VERSION = Version("lungs", "2", "d" * 64, Stage.LIVE, "Lungs", "a file", 1.0, "ada")
+MOVE = Move("lungs", "2", "candidate", "live", "agrees", "ada", 2.0)
+AGREE = [Agreement("v", 3, 0.5, 0.1, 0.9, 1.0)]
+WATCHED = Watched(Group("lungs", "2", "Maker", "Chest"), 30, (Drift("v", 0.5, 1.0, math.nan),))
 Client = Callable[..., httpx.Client]
 
 
@@ -80,6 +92,14 @@ class Parts:
                     ),
                     offers=lambda role: self.do({"tables": {}, "reports": []}, role),
                 )
+            ),
+            SimpleNamespace(
+                versions=lambda *asked: self.do([VERSION], *asked),
+                moves=lambda *asked: self.do([MOVE], *asked),
+                drifts=lambda *asked: self.do([WATCHED], *asked),
+                agreements=lambda *asked: self.do({"3": AGREE}, *asked),
+                move=lambda *asked: self.do(VERSION, *asked),
+                rollback=lambda *asked: self.do(VERSION, *asked),
             ),
         )
 
@@ -132,11 +152,9 @@ def client(parts: Parts, served: tuple[str, list[Starlette]]) -> Iterator[Client
 
 
 def ask(client: httpx.Client, endpoint: Any) -> httpx.Response:
-    path = PREFIX + endpoint.path.replace("{name}", "inbox").replace("{id}", "1")
-    if endpoint.path == "/sql":
-        path, body = PREFIX + endpoint.path, {"sql": "SELECT 1"}
-    else:
-        body = ITEM if "worklist" in path else {"study": "2.25.1"} if endpoint.body else {}
+    named = {"name": "inbox", "id": "1", "model": "lungs", "version": "2"}
+    path = PREFIX + endpoint.path.format(**named)
+    body = ITEM if "worklist" in path else BODIES.get(endpoint.path, {})
     says = endpoint.method in {"POST", "PUT"}
     return client.request(endpoint.method, path, json=body if says else None)
 
@@ -202,17 +220,31 @@ def test_failures_are_limited_and_the_right_token_is_not(client):
     assert open_.get(f"{PREFIX}/status").status_code == 200
 
 
-def test_the_limit_ends_and_its_memory_is_bounded():
-    """Failures are forgotten after the window, and a scan from many addresses takes no memory."""
-    now = [0.0]
-    known = tokens.Tokens({}, lambda: now[0])
-    waits = [known.failed("a") for _ in range(tokens.FAILURES + 1)]
-    assert waits[-2:] == [0.0, tokens.WINDOW_S]
-    now[0] = tokens.WINDOW_S
-    assert known.failed("a") == 0.0
-    for number in range(5000):
-        known.failed(str(number))
-    assert len(known._failed) <= 1024
+def test_a_decision_bears_the_token_s_name(client, parts):
+    """A version is brought to the stage asked for; who and why are on record."""
+    said = {"stage": "live", "reason": "agrees"}
+    answer = client().put(f"{PREFIX}/models/lungs/versions/2", json=said)
+    (model, version, stage, decision), *_ = parts.asked
+    assert (model, version, stage) == ("lungs", "2", Stage.LIVE)
+    assert decision == Decision("token viewer", "agrees", decision.at)
+    assert answer.json()["added_at"] == "1970-01-01T00:00:01Z"
+
+
+@pytest.mark.parametrize("said", [{"stage": "live"}, {"stage": "best", "reason": "x"},
+                                  {"stage": "live", "reason": ""}])  # fmt: skip
+def test_no_decision_without_a_stage_and_a_reason(client, parts, said):
+    """What lacks one of them is answered 422, and nothing is decided."""
+    answer = client().put(f"{PREFIX}/models/lungs/versions/2", json=said)
+    assert (answer.status_code, parts.asked) == (422, [])
+
+
+def test_what_is_known_of_a_model(client, parts):
+    """Versions, decisions, drift with its alarm, and agreement; NaN becomes null."""
+    answer = client().get(f"{PREFIX}/models/lungs").json()
+    assert answer["decisions"][0]["reason"] == "agrees"
+    assert (answer["drift"][0]["alarm"], answer["drift"][0]["newer"]) == (True, 30)
+    assert answer["drift"][0]["numbers"] == [{"name": "v", "psi": 0.5, "then": 1.0, "now": None}]
+    assert answer["agreement"]["3"][0]["bias"] == 0.5
 
 
 def test_links_say_until_when(client, parts):
@@ -356,23 +388,3 @@ def copy(new: Identity, old: Identity) -> None:
     """Put a certificate and its key in the place of others."""
     shutil.copy(new.certificate, old.certificate)
     shutil.copy(new.key, old.key)
-
-
-def test_a_new_token_is_random_and_fits_its_digest(tmp_path: Path):
-    """`penumbra token new` prints a token, and a table that loads and knows its digest alone."""
-    made = [
-        subprocess.run(
-            [sys.executable, "-m", "node.cli", "token", "new", "viewer", "--may", "links"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for _ in range(2)
-    ]
-    first, second = (each.stdout.strip() for each in made)
-    assert first != second
-    assert len(first) == 4 + 43
-    assert first not in made[0].stderr
-    (tmp_path / "node.toml").write_text("[tokens" + made[0].stderr.split("[tokens")[1])
-    token = load(tmp_path / "node.toml").tokens["viewer"]
-    assert (token.digest, token.may) == (tokens.digest_of(first), ("links",))

@@ -1,7 +1,10 @@
 """Who may ask over HTTP: a token as Bearer or Basic, never for another site's page."""
 
 import base64
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import httpx
@@ -11,12 +14,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from config.api import ApiPermission, Token
+from config.load import load
 from dicom.errors import SpoolFull
 from node.commands.token import PERMISSIONS
 from node.web.guard import guarded
 from node.web.origins import allow_origins
 from node.web.server import Server
-from node.web.tokens import FAILURES, Tokens, digest_of
+from node.web.tokens import FAILURES, WINDOW_S, Tokens, digest_of
 
 SECRET = "pnb_" + "s" * 43
 OTHER = "pnb_" + "o" * 43
@@ -188,3 +192,36 @@ def test_a_use_is_on_record_without_what_was_asked(client, capsys):
 def test_the_command_offers_every_permission():
     """`penumbra token new --may` knows what the config file knows."""
     assert set(PERMISSIONS) == set(get_args(ApiPermission))
+
+
+def test_the_limit_ends_and_its_memory_is_bounded():
+    """Failures are forgotten after the window, and a scan from many addresses takes no memory."""
+    now = [0.0]
+    known = Tokens({}, lambda: now[0])
+    waits = [known.failed("a") for _ in range(FAILURES + 1)]
+    assert waits[-2:] == [0.0, WINDOW_S]
+    now[0] = WINDOW_S
+    assert known.failed("a") == 0.0
+    for number in range(5000):
+        known.failed(str(number))
+    assert len(known._failed) <= 1024
+
+
+def test_a_new_token_is_random_and_fits_its_digest(tmp_path: Path):
+    """`penumbra token new` prints a token, and a table that loads and knows its digest alone."""
+    made = [
+        subprocess.run(
+            [sys.executable, "-m", "node.cli", "token", "new", "viewer", "--may", "links"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(2)
+    ]
+    first, second = (each.stdout.strip() for each in made)
+    assert first != second
+    assert len(first) == 4 + 43
+    assert first not in made[0].stderr
+    (tmp_path / "node.toml").write_text("[tokens" + made[0].stderr.split("[tokens")[1])
+    token = load(tmp_path / "node.toml").tokens["viewer"]
+    assert (token.digest, token.may) == (digest_of(first), ("links",))
