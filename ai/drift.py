@@ -103,8 +103,8 @@ def _shares(
 ) -> npt.NDArray[np.float64]:
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     # Half a value in each: an empty bin would make the index infinite.
-    shares: npt.NDArray[np.float64] = (counts + 0.5) / (len(values) + 0.5 * len(counts))
-    return shares
+    shares = (counts + 0.5) / (len(values) + 0.5 * len(counts))
+    return np.asarray(shares, dtype=np.float64)
 
 
 def _median(values: Sequence[float]) -> float:

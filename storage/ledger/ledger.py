@@ -31,6 +31,7 @@ from storage.ledger.pauses import Pauses
 from storage.ledger.pins import Pins
 from storage.ledger.places import Places
 from storage.ledger.receipts import Receipts
+from storage.ledger.related import Related
 from storage.ledger.revisions import Revisions
 from storage.ledger.safekeeping import Safekeeping
 from storage.ledger.schema import events, instances, receipts, series
@@ -77,6 +78,7 @@ class Ledger:
     worklist: Worklist
     inferences: Inferences
     registry: Registry
+    related: Related
 
     @classmethod
     def open(
@@ -119,6 +121,7 @@ class Ledger:
             Worklist(database),
             Inferences(database),
             Registry(database),
+            Related(database),
         )
 
     @classmethod

@@ -4,7 +4,6 @@ Whoever retrieves a Series proves a thousand objects of half a megabyte each: to
 for each, and to read what its record says beside its checksum, would take longer than the proof.
 """
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -19,37 +18,27 @@ if TYPE_CHECKING:  # the reader has no need to know who uses it
 WHOLE_BYTES: Final = 1 << 20
 """An object that is no longer is read to be proven, and given as it was read: that is cheaper than
 to map what was proven, and these very bytes were. A longer one is mapped."""
-MOST_OPEN: Final = 8
-"""Segments. A Series that came over several associations lies in as many, in turns."""
 
 
 class Run:
-    """Proves objects one after another; keeps their segments open until it is closed.
+    """Proves a few objects, one after another; keeps their segments open until it is closed.
 
-    For one thread at a time. A segment that retention removes is let go of with the next object,
-    or its room would come back only with the end of the run.
+    For one thread, and not for long: a segment that is removed meanwhile gives its room back when
+    nobody has it open.
     """
 
     def __init__(self, reader: "SpoolReader") -> None:
         self._reader = reader
         self._open: dict[tuple[str, str], int] = {}
-        """Descriptors by node and segment; what was asked for last comes last."""
-
-    def expect(self, location: Location) -> None:
-        """Have the kernel read what will be asked for soon. Raises as `proven` does."""
-        fd = self._segment(location)
-        if fd is not None:
-            with contextlib.suppress(OSError):  # then it is read when it is asked for
-                os.posix_fadvise(fd, location.offset, location.length, os.POSIX_FADV_WILLNEED)
+        """Descriptors by node and segment."""
 
     def proven(self, instance: Instance) -> memoryview:
         """Give an Instance's Part 10 bytes as `SpoolReader.proven` does, and raise as it does."""
         if instance.location.length <= WHOLE_BYTES:
             fd = self._segment(instance.location)
-            if fd is not None:
-                whole = read_whole(fd, instance, instance.location)
-                if whole is not None:
-                    return whole
+            whole = None if fd is None else read_whole(fd, instance, instance.location)
+            if whole is not None:
+                return whole
         return self._reader.proven(instance)
 
     def close(self) -> None:
@@ -60,18 +49,13 @@ class Run:
     def _segment(self, location: Location) -> int | None:
         """Give the descriptor of an object's segment; None where the object was moved."""
         key = location.node, location.segment
-        fd = self._open.pop(key, None)
-        if fd is not None and not os.fstat(fd).st_nlink:  # it was removed, or restored anew
-            os.close(fd)
-            fd = None
+        fd = self._open.get(key)
         if fd is None:
             fd, here = self._reader.descriptor(location)
             if here != location:
                 os.close(fd)
                 return None
-            if len(self._open) >= MOST_OPEN:
-                os.close(self._open.pop(next(iter(self._open))))
-        self._open[key] = fd
+            self._open[key] = fd
         return fd
 
 

@@ -100,6 +100,19 @@ def association(number: int, verdict: str, outcome: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def inference(number: int, version: str, beside: int | None, volume: float) -> dict[str, Any]:
+    return {
+        "id": number, "beside": beside, "job": 2, "node": "", "model": "lung",
+        "served_model": "ct", "version": version, "digest": "", "server": "triton",
+        "stage": "live" if beside is None else "shadow", "endpoint": "here:1",
+        "study_instance_uid": "1.2", "series_instance_uid": "1.3", "revision": 1, "rule": "all",
+        "outcome": "found", "words": "", "images": 4, "is_cached": False, "input_digest": "",
+        "scanner": "Maker", "protocol": "THORAX", "began_at": NOW, "read_s": 0.1,
+        "model_s": 0.25 * number, "report_s": 0.1, "outputs": {"volume": volume}, "features": {},
+        "results": {"sr": ["1.9"]},
+    }  # fmt: skip
+
+
 def fill(index: Index, entry: Callable[..., Entry]) -> None:
     """A day of a small hospital."""
     slices = [
@@ -146,6 +159,12 @@ def fill(index: Index, entry: Callable[..., Entry]) -> None:
         "receipt": [receipt(1, NOW + 16), receipt(2, NOW + 17.5)],
         "association": [association(1, "accepted", "released"), association(2, "rejected", "")],
         "event": [],
+        "inference": [
+            inference(1, "1", None, 10.0),
+            inference(2, "2", 1, 13.0),
+            inference(3, "1", None, 20.0),
+            inference(4, "2", 3, 21.0),
+        ],
     }
     AccountTables(index).add(Batch(rows, {}))
 
@@ -204,6 +223,23 @@ def test_dose(run):
     assert only(found, "ProtocolName", "quantity", "highest", source="image") == [
         ("THORAX", "CTDIvol", 9.5)
     ]
+
+
+def test_inferences(run):
+    """Each version's questions of a day, and how long they took."""
+    found = run("inferences")
+    assert only(found, "inferences", "found", "p50_s", "stage", version="1") == [
+        (2, 2, 0.5, "live")
+    ]
+    assert only(found, "p50_s", version="2") == [(0.75,)]
+    assert run("inferences", days="0") == []
+
+
+def test_agreement(run):
+    """A shadow's numbers less the live ones, with their limits."""
+    (row,) = run("agreement")
+    assert (row["live"], row["shadow"], row["output"], row["pairs"]) == ("1", "2", "volume", 2)
+    assert (row["bias"], row["low"], row["high"]) == (2.0, -0.7719, 4.7719)
 
 
 def test_latency(run):

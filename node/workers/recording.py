@@ -1,0 +1,118 @@
+"""Keep an account of each inference, and tell when what a model is given or says has moved."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from ai.drift import ALARM
+from ai.finding import Finding
+from ai.numbers import features, is_anything, outputs
+from ai.outcome import Outcome, Shadow
+from dicom.part10 import text
+from node.models import Group, watch
+from node.workers.workshop import Workshop
+from routing.job import Job
+from storage.ledger.events import NewEvent
+from storage.ledger.inferences import LIVE, SHADOW, Inference
+
+LOOK_EVERY: Final = 25
+"""So many inferences of a group pass, on average, between two looks for drift."""
+_SCANNER: Final = ("Manufacturer", "ManufacturerModelName", "StationName")
+
+
+def record(job: Job, workshop: Workshop, outcome: Outcome, began_at: float) -> list[NewEvent]:
+    """Write an inference and its shadows down; returns what is to be told of drift.
+
+    `began_at` is in seconds since the epoch. Raises StorageFault.
+    """
+    live = _live(job, outcome, began_at)
+    ledger = workshop.ledger
+    digests = ledger.registry.asked(live.model).digests
+    shadows = [_shadow(live, one, digests) for one in outcome.shadows]
+    number = ledger.inferences.add(live, shadows)
+    # By the id's checksum, or groups whose ids follow a pattern might never be looked at.
+    if live.outcome == "refused" or zlib.crc32(str(number).encode()) % LOOK_EVERY:
+        return []
+    group = Group(live.model, live.version, live.scanner, live.protocol)
+    watched = watch(ledger, group)
+    moved = [one for one in watched.drifts if one.psi > ALARM]
+    if not moved:
+        return []
+    told = {
+        "version": live.version,
+        "scanner": live.scanner,
+        "protocol": live.protocol,
+        "number": moved[0].name,
+        "psi": round(moved[0].psi, 3),
+        "then": moved[0].then,
+        "now": moved[0].now,
+        "moved": len(moved),
+        "inferences": watched.newer,
+    }
+    return [NewEvent("penumbra.model.drifted", live.model, told)]
+
+
+def _live(job: Job, outcome: Outcome, began_at: float) -> Inference:
+    head = outcome.source.head if outcome.source is not None else Dataset()
+    found = outcome.findings
+    said = "found" if is_anything(found) else "nothing"
+    results: dict[str, list[str]] = {}
+    for one in outcome.results:
+        results.setdefault(str(one.kind), []).append(one.sop_instance_uid)
+    return Inference(
+        job=job.id,
+        model=job.spec.target,
+        served_model=outcome.served.model,
+        version=outcome.served.version,
+        digest=outcome.model_digest,
+        stage=LIVE,
+        server=outcome.served.server,
+        endpoint=outcome.endpoint,
+        study_instance_uid=job.spec.series.study_instance_uid,
+        series_instance_uid=job.spec.series.series_instance_uid,
+        revision=job.spec.revision,
+        rule=job.spec.rule,
+        outcome="refused" if outcome.refusal else said,
+        words=outcome.refusal,
+        images=outcome.images,
+        is_cached=outcome.is_cached,
+        input_digest=outcome.input_digest,
+        scanner=" ".join(filter(None, (text(head, keyword) for keyword in _SCANNER))),
+        protocol=text(head, "ProtocolName"),
+        began_at=began_at,
+        read_s=outcome.seconds.get("read", 0.0),
+        model_s=outcome.seconds.get("model", 0.0),
+        report_s=outcome.seconds.get("report", 0.0),
+        outputs=outputs(found),
+        features=_features(outcome.features, found),
+        results=results,
+    )
+
+
+def _shadow(live: Inference, one: Shadow, digests: Mapping[str, str]) -> Inference:
+    said = "found" if is_anything(one.findings) else "nothing"
+    return replace(
+        live,
+        served_model=one.served.model,
+        version=one.served.version,
+        digest=digests.get(one.served.version, ""),
+        stage=SHADOW,
+        server=one.served.server,
+        endpoint=one.endpoint,
+        outcome="failed" if one.words else said,
+        words=one.words,
+        is_cached=False,
+        model_s=one.seconds,
+        report_s=0.0,
+        outputs=outputs(one.findings),
+        features=_features(live.features, one.findings),
+        results={},
+    )
+
+
+def _features(given: Mapping[str, float], found: Sequence[Finding]) -> dict[str, float]:
+    inputs = {name: value for name, value in given.items() if name.startswith("input.")}
+    return {**inputs, **features(found)}
