@@ -249,10 +249,10 @@ def store_request(
     body = b"".join(
         (
             command_element(0x0002, sop_class_uid.encode("ascii"), b"\0"),
-            command_element(0x0100, _US.pack(C_STORE_RQ)),
+            _STORE,
             command_element(0x0110, _US.pack(message_id)),
             command_element(0x0700, _US.pack(behalf.priority)),
-            command_element(0x0800, _US.pack(1)),
+            _WITH_DATASET,
             command_element(0x1000, sop_instance_uid.encode("ascii"), b"\0"),
             command_element(0x1030, originator, b" "),
             command_element(0x1031, _US.pack(behalf.message_id) if originator else b""),
@@ -264,6 +264,17 @@ def store_request(
 def response_status(response: Command) -> int:
     """Read the status of a response (PS3.7 C). Raises ProtocolFault when it has none."""
     return _number(_elements(response.encoded), 0x0900)
+
+
+def store_status(encoded: bytes, message_id: int) -> int:
+    """Read the status of the answer to a C-STORE (PS3.7 9.3.1.2).
+
+    Raises ProtocolFault where it answers another request, or has none.
+    """
+    elements = _elements(encoded)
+    if (_number(elements, 0x0100), _number(elements, 0x0120, 0)) != (C_STORE_RSP, message_id):
+        raise ProtocolFault("the answer belongs to no request of ours")
+    return _number(elements, 0x0900)
 
 
 def store_response(request: Command, status: int, comment: str = "") -> bytes:
@@ -291,5 +302,7 @@ def command_element(element: int, value: bytes, pad: bytes = b"") -> bytes:
     return _ELEMENT.pack(0, element, len(value)) + value
 
 
+_STORE: Final = command_element(0x0100, _US.pack(C_STORE_RQ))
+_WITH_DATASET: Final = command_element(0x0800, _US.pack(1))
 _STORED: Final = command_element(0x0100, _US.pack(C_STORE_RSP))
 _WITHOUT_DATASET: Final = command_element(0x0800, _US.pack(NO_DATASET))

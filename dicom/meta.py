@@ -11,6 +11,8 @@ PREFIX: Final = b"DICM"
 _PREAMBLE_BYTES: Final = 128
 _SHORT: Final = struct.Struct("<HH2sH")
 _LONG: Final = struct.Struct("<L")
+_TOLD: Final = (0x0002, 0x0003, 0x0010)
+"""The elements of group 0002 that FileMeta tells, in its order."""
 
 
 _OWN_START: Final = PREFIX + struct.pack("<HH2sH", 2, 0, b"UL", _LONG.size)
@@ -37,7 +39,7 @@ def read_meta(file: bytes | memoryview) -> FileMeta:
     offset = _PREAMBLE_BYTES + len(PREFIX)
     if bytes(file[_PREAMBLE_BYTES:offset]) != PREFIX:
         raise CannotUnderstand("no DICOM file: the prefix DICM is missing")
-    values: dict[int, str] = {}
+    values: dict[int, bytes] = {}
     while offset + _SHORT.size <= len(file):
         group, element, vr, length = _SHORT.unpack_from(file, offset)
         if group != 2:
@@ -49,10 +51,14 @@ def read_meta(file: bytes | memoryview) -> FileMeta:
         offset = start + length
         if offset > len(file):
             raise CannotUnderstand("the file meta breaks off")
-        values[element] = bytes(file[start:offset]).decode("ascii", "replace").strip("\0 ")
-    if not values.get(0x0010):
+        if element in _TOLD:
+            values[element] = bytes(file[start:offset])
+    sop_class, sop_instance, syntax = (
+        values.get(each, b"").decode("ascii", "replace").strip("\0 ") for each in _TOLD
+    )
+    if not syntax:
         raise CannotUnderstand("the file meta names no transfer syntax")
-    return FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values[0x0010], offset)
+    return FileMeta(sop_class, sop_instance, syntax, offset)
 
 
 def own_dataset_offset(file: bytes | memoryview) -> int:

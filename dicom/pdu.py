@@ -186,6 +186,12 @@ def lone_pdv(pdu_start: memoryview, length: int) -> Pdv | None:
     return Pdv(context_id, control & _CONTROL, pdu_start[PDV_BYTES:PDV_BYTES])
 
 
+def lone_command(body: bytes, context_id: int) -> bytes:
+    """Give the command set that is all of a P-DATA-TF PDU's body; b"" where it holds another."""
+    expected = _PDV.pack(max(0, len(body) - 4), context_id, IS_COMMAND | IS_LAST)
+    return body[PDV_BYTES:] if body.startswith(expected) else b""
+
+
 def abort(source: int, reason: int) -> bytes:
     """Write an A-ABORT PDU (PS3.8 9.3.8)."""
     return struct.pack(">BxLxxBB", PduType.ABORT, 4, source, reason)

@@ -43,7 +43,11 @@ def bursts(
     head = pdu.command_pdus(context_id, command, peer_max_bytes)
     burst: list[bytes | memoryview] = [head]
     if len(dataset) == 1:
-        yield from _of_one(burst, pdu.whole_pdus(context_id, dataset[0], peer_max_bytes))
+        pairs = pdu.whole_pdus(context_id, dataset[0], peer_max_bytes)
+        if len(dataset[0]) <= BURST_BYTES and len(pairs) < BURST_PARTS:
+            yield burst + pairs
+        else:
+            yield from _of_one(burst, pairs)
         return
     size_bytes = len(head)
     for header, parts in pdu.dataset_pdus(context_id, dataset, peer_max_bytes):
@@ -156,6 +160,8 @@ class Wire:
             if header.pdu_type is not pdu.PduType.P_DATA:
                 words = _ENDINGS.get(header.pdu_type, f"sent {header.pdu_type.name}")
                 raise AssociationLost(f"the peer {words} before an object was answered")
+            if assembler.is_idle and (encoded := pdu.lone_command(body, context_id)):
+                return message.store_status(encoded, message_id)  # as nearly all come
             for pdv in pdu.pdvs(memoryview(body)):
                 got = assembler.feed(pdv)
                 if isinstance(got, message.Command):
@@ -229,10 +235,9 @@ class TlsWire(Wire):
 
 
 def _status(answer: message.Command, context_id: int, message_id: int) -> int:
-    expected = (message.C_STORE_RSP, context_id, message_id)
-    if (answer.field, answer.context_id, answer.message_id) != expected:
+    if answer.context_id != context_id:
         raise ProtocolFault("the answer belongs to no request of ours")
-    return message.response_status(answer)
+    return message.store_status(answer.encoded, message_id)
 
 
 def prepare(connection: socket.socket, timeout_s: float) -> None:

@@ -9,10 +9,10 @@ import mmap
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 import structlog
 
@@ -22,13 +22,18 @@ from dicom.selection import Selection, Stored
 from node.fetching import Fetcher, NowhereElse
 from storage.index.database import Index
 from storage.ledger.holdings import Holdings
-from storage.spool.proving import WHOLE_BYTES, Run
+from storage.spool.proving import Run
 from storage.spool.reader import SpoolReader
 
-AHEAD: Final = 4
-"""So many objects are read and proven before it is their turn, or fewer:"""
+AHEAD: Final = 2
+"""So many batches are read and proven before it is their turn, or fewer:"""
 AHEAD_BYTES: Final = 64 << 20
-"""as many as are so large together. One alone may be larger."""
+"""as many as are so large together. One object alone may be larger."""
+BATCH: Final = 16
+"""So many objects go from thread to thread together, or fewer:"""
+BATCH_BYTES: Final = 5 << 19
+"""as many as are so large together, some megabytes: what the processor's cache still holds. To
+hand over one CT slice alone takes longer than to prove it."""
 READING: Final = 2
 """Threads that prove what lies in the spool, for all retrievals together;"""
 FETCHING: Final = 8
@@ -38,6 +43,9 @@ LOOK_S: Final = 0.1
 """So often, while one object is waited for, whether it is wanted still is asked."""
 
 Chunks = Sequence[memoryview]
+_Found = Chunks | StorageFault | Future[Chunks]
+"""Of one object: its bytes, why it cannot be had, or what is to come from a destination."""
+_Result = TypeVar("_Result")
 log = structlog.get_logger()
 
 
@@ -118,92 +126,88 @@ class Originals:
         """Give objects in their order, proven; the next ones are read meanwhile.
 
         Or why one cannot be had, in its place. Close the iterator when no more are wanted; it
-        ends by itself when `is_wanted` says so, which is asked while one is waited for. Small
-        ones are read ahead by the kernel, and proven by whoever asks, when it is their turn: to
-        hand one over from another thread takes longer than to prove it.
+        ends by itself when `is_wanted` says so, which is asked while one is waited for.
         """
-        waiting: deque[tuple[Stored, Future[Chunks] | None]] = deque()
+        waiting: deque[tuple[list[Stored], Future[list[_Found]]]] = deque()
+        left = threading.Event()
         held_bytes = 0
 
-        def first() -> tuple[Stored, Chunks | StorageFault]:
-            one, future = waiting[0]
-            if future is None:
-                with contextlib.suppress(StorageFault):
-                    return waiting.popleft()[0], [run.proven(one.instance)]
-                future = self._submit(one.instance)  # it may be had from elsewhere
-                waiting.appendleft((one, future))
-            while not _is_over(future):
-                if not is_wanted():
-                    raise _Unwanted
-            waiting.popleft()
-            return one, self._got(one.instance, future)
+        def first() -> Generator[tuple[Stored, Chunks | StorageFault]]:
+            batch, future = waiting.popleft()
+            each = _result(future, is_wanted)
+            for one, found in zip(batch, each, strict=True):
+                yield one, self._got(one.instance, found, is_wanted)
 
-        with contextlib.closing(Run(self._reader)) as run:
-            try:
-                for one in stored:
-                    held_bytes += one.instance.location.length
-                    while waiting and (len(waiting) >= AHEAD or held_bytes > AHEAD_BYTES):
-                        held_bytes -= waiting[0][0].instance.location.length
-                        yield first()
-                    waiting.append((one, self._expected(run, one.instance)))
-                while waiting:
-                    yield first()
-            except _Unwanted:
-                return
-            finally:
-                for _, future in waiting:
-                    if future is not None:
-                        future.cancel()
+        try:
+            for batch in batches(stored):
+                held_bytes += _size_bytes(batch)
+                while waiting and (len(waiting) >= AHEAD or held_bytes > AHEAD_BYTES):
+                    held_bytes -= _size_bytes(waiting[0][0])
+                    yield from first()
+                waiting.append((batch, self._submit(batch, left)))
+            while waiting:
+                yield from first()
+        except _Unwanted:
+            return
+        finally:
+            left.set()
 
     def close(self) -> None:
         """End the threads, once they have done what was asked for."""
         self._reading.close()
         self._fetching.close()
 
-    def _expected(self, run: Run, instance: Instance) -> Future[Chunks] | None:
-        """Have an object read ahead; None where the kernel does it, and `run` will prove it."""
-        if instance.location.length <= WHOLE_BYTES:
-            with contextlib.suppress(StorageFault):
-                run.expect(instance.location)
-                return None
-        return self._submit(instance)
-
-    def _submit(self, instance: Instance) -> Future[Chunks]:
-        """Have an object read; a thread that waits for a destination is none of the spool's."""
-        done: Future[Chunks] = Future()
-
-        def fetch(fault: StorageFault) -> None:
-            _settle(done, lambda: [_mapped(self._fetched(instance, fault))])
-
-        def read() -> None:
-            if not done.set_running_or_notify_cancel():
-                return
-            try:
-                chunks = self._from_spool(instance)
-            except StorageFault as fault:
-                if self._fetcher is None:
-                    done.set_exception(fault)
-                else:
-                    self._fetching.submit(partial(fetch, fault))
-            except BaseException as bug:  # noqa: BLE001  (raised where the result is asked for)
-                done.set_exception(bug)
-            else:
-                done.set_result(chunks)
-
-        self._reading.submit(read)
+    def _submit(self, batch: list[Stored], left: threading.Event) -> "Future[list[_Found]]":
+        """Have objects read, one after another, until those who wait for them have left."""
+        done: Future[list[_Found]] = Future()
+        self._reading.submit(partial(_settle, done, partial(self._read, batch, left)))
         return done
 
-    def _got(self, instance: Instance, future: Future[Chunks]) -> Chunks | StorageFault:
-        try:
-            return future.result()
-        except StorageFault as fault:
+    def _read(self, batch: list[Stored], left: threading.Event) -> list["_Found"]:
+        """Prove objects; a thread that waits for a destination is none of the spool's."""
+        found: list[_Found] = []
+        with contextlib.closing(Run(self._reader)) as run:
+            for one in batch:
+                if left.is_set():
+                    raise _Unwanted
+                try:
+                    found.append([run.proven(one.instance)])
+                except StorageFault as fault:
+                    found.append(self._fetching_of(one.instance, fault, left))
+        return found
+
+    def _fetching_of(
+        self, instance: Instance, fault: StorageFault, left: threading.Event
+    ) -> "_Found":
+        """Have an object fetched that the spool does not give, where there is a fetcher."""
+        if self._fetcher is None:
+            return fault
+        done: Future[Chunks] = Future()
+
+        def fetch() -> Chunks:
+            if left.is_set():
+                raise _Unwanted
+            return [_mapped(self._fetched(instance, fault))]
+
+        self._fetching.submit(partial(_settle, done, fetch))
+        return done
+
+    def _got(
+        self, instance: Instance, found: "_Found", is_wanted: Callable[[], bool]
+    ) -> Chunks | StorageFault:
+        if isinstance(found, Future):
+            try:
+                found = _result(found, is_wanted)
+            except StorageFault as fault:
+                found = fault
+        if isinstance(found, StorageFault):
             log.warning(
                 "original not there",
                 sop_instance=instance.arrival.sop_instance_uid,
-                fault=fault.code,
-                words=str(fault),
+                fault=found.code,
+                words=str(found),
             )
-            return fault
+        return found
 
     def _from_spool(self, instance: Instance) -> Chunks:
         return [self._reader.proven(instance)]
@@ -258,16 +262,38 @@ class _Threads:
             del task  # or what it holds would stay mapped until the next one
 
 
-def _is_over(future: "Future[Chunks]") -> bool:
-    """Wait a moment for it; says whether it has ended, in whichever way."""
-    try:
-        future.exception(LOOK_S)
-    except TimeoutError:
-        return False
-    return True
+def batches(stored: Iterable[Stored]) -> Iterator[list[Stored]]:
+    """Gather small objects, that fewer are handed from thread to thread; the first comes alone."""
+    batch: list[Stored] = []
+    most = 1
+    for one in stored:
+        if batch and (
+            len(batch) >= most or _size_bytes(batch) + one.instance.location.length > BATCH_BYTES
+        ):
+            yield batch
+            batch, most = [], min(2 * most, BATCH)
+        batch.append(one)
+    if batch:
+        yield batch
 
 
-def _settle(done: "Future[Chunks]", make: Callable[[], Chunks]) -> None:
+def _size_bytes(batch: Iterable[Stored]) -> int:
+    return sum(one.instance.location.length for one in batch)
+
+
+def _result(future: "Future[_Result]", is_wanted: Callable[[], bool]) -> _Result:
+    """Wait for what comes from another thread. Raises what it raised, and _Unwanted."""
+    while True:
+        try:
+            return future.result(LOOK_S)
+        except TimeoutError:
+            if future.done():
+                raise  # its own
+        if not is_wanted():
+            raise _Unwanted
+
+
+def _settle(done: "Future[_Result]", make: Callable[[], _Result]) -> None:
     try:
         done.set_result(make())
     except BaseException as fault:  # noqa: BLE001  (raised where the result is asked for)

@@ -16,6 +16,7 @@ from dicom.errors import ConfigFault, StorageFault
 from node.tls import Credentials
 from node.unix_socket import short_name
 from node.web.https import context_of
+from node.web.straight import Sent, Straight, offering
 
 OWNER_ONLY: Final = 0o600
 _BACKLOG: Final = 128
@@ -137,6 +138,8 @@ class _Impatient(H11Protocol):
     """What ends it, unless it asks something before."""
     stuck: asyncio.TimerHandle | None = None
     """What ends it, unless it reads on before."""
+    straight: Straight | None = None
+    """How long bodies go out, where it is in the clear."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -146,7 +149,12 @@ class _Impatient(H11Protocol):
         """Begin to wait; where too many wait, the one that has waited longest goes."""
         super().connection_made(transport)
         # The next piece is asked for when the last has gone: none is copied behind another.
-        transport.set_write_buffer_limits(high=1, low=0)  # under TLS 0 would pause for ever
+        if transport.get_extra_info("ssl_object") is None:
+            transport.set_write_buffer_limits(high=0)
+            self.straight = Straight(transport, WRITE_S)
+            self.app = offering(self.app, self.straight)
+        else:
+            transport.set_write_buffer_limits(high=1, low=0)  # 0 would pause for ever
         self._mind()
         if len(self.connections) > MOST_CONNECTIONS:
             waiting = {
@@ -169,6 +177,8 @@ class _Impatient(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self.resume_writing()
+        if self.straight is not None:
+            self.straight.cut()
         super().connection_lost(exc)
         self._forget()
 
@@ -205,6 +215,9 @@ class _Passing(h11.Connection):
         if not isinstance(event, h11.Data):
             return super().send(event)
         pieces = self.send_with_data_passthrough(event) or []
+        data: object = event.data  # which h11 passes on as it is, whatever it is
+        if isinstance(data, Sent):
+            return b""
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

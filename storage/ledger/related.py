@@ -1,4 +1,4 @@
-"""The Instances of a Study as results refer to them: who they are, and which are at a destination."""
+"""The Instances of a Study as results refer to them: which there are, and where they are too."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

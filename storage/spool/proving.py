@@ -4,20 +4,30 @@ Whoever retrieves a Series proves a thousand objects of half a megabyte each: to
 for each, and to read what its record says beside its checksum, would take longer than the proof.
 """
 
+import mmap
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from dicom.entity import Instance, Location
 from dicom.errors import Corrupt
 from storage.spool.record import LIKELY_BYTES, Record, checksum_of, plain_checksum, record_in
 from storage.spool.window import unreadable, where
 
-if TYPE_CHECKING:  # the reader has no need to know who uses it
-    from storage.spool.reader import SpoolReader
-
 WHOLE_BYTES: Final = 1 << 20
 """An object that is no longer is read to be proven, and given as it was read: that is cheaper than
 to map what was proven, and these very bytes were. A longer one is mapped."""
+_MADV_POPULATE_READ: Final = 22
+"""Of Linux 5.14; Python 3.11 has no name for it."""
+
+
+class Opening(Protocol):
+    """Whoever finds segments; SpoolReader."""
+
+    def descriptor(self, location: Location) -> tuple[int, Location]:
+        """Open the segment that holds an object now, and say where in it."""
+
+    def proven(self, instance: Instance) -> memoryview:
+        """Give an Instance's Part 10 bytes, however they are stored, once they are proven."""
 
 
 class Run:
@@ -27,7 +37,7 @@ class Run:
     nobody has it open.
     """
 
-    def __init__(self, reader: "SpoolReader") -> None:
+    def __init__(self, reader: Opening) -> None:
         self._reader = reader
         self._open: dict[tuple[str, str], int] = {}
         """Descriptors by node and segment."""
@@ -36,7 +46,7 @@ class Run:
         """Give an Instance's Part 10 bytes as `SpoolReader.proven` does, and raise as it does."""
         if instance.location.length <= WHOLE_BYTES:
             fd = self._segment(instance.location)
-            whole = None if fd is None else read_whole(fd, instance, instance.location)
+            whole = None if fd is None else _map_whole(fd, instance, instance.location)
             if whole is not None:
                 return whole
         return self._reader.proven(instance)
@@ -67,14 +77,39 @@ def read_whole(fd: int, instance: Instance, here: Location) -> memoryview | None
     """
     back = min(here.offset, LIKELY_BYTES)
     try:
-        read = os.pread(fd, back + here.length, here.offset - back)
+        read = memoryview(os.pread(fd, back + here.length, here.offset - back))
     except OSError as fault:
         raise unreadable(here, fault) from fault
-    before, body = read[:back], memoryview(read)[back:]
-    expected = plain_checksum(before, here, instance.arrival.sop_instance_uid)
+    return _own(read[:back], read[back:], instance, here)
+
+
+def _map_whole(fd: int, instance: Instance, here: Location) -> memoryview | None:
+    """Map an object and its record, and prove it as `read_whole` does: it is copied nowhere.
+
+    None also where the kernel does not map it, or the disk does not give it.
+    """
+    start = max(0, here.offset - LIKELY_BYTES) // mmap.ALLOCATIONGRANULARITY
+    start *= mmap.ALLOCATIONGRANULARITY
+    offset = here.offset - start
+    try:
+        mapped = mmap.mmap(fd, offset + here.length, access=mmap.ACCESS_READ, offset=start)
+        # Says whether all can be read: to touch what cannot be would kill the process.
+        mapped.madvise(_MADV_POPULATE_READ)
+    except (OSError, ValueError):
+        return None
+    whole = memoryview(mapped)
+    return _own(whole[max(0, offset - LIKELY_BYTES) : offset], whole[offset:], instance, here)
+
+
+def _own(
+    before: memoryview, body: memoryview, instance: Instance, here: Location
+) -> memoryview | None:
+    """Give a body that is what its record says, and the Instance's; see `read_whole`."""
+    facts = bytes(before)
+    expected = plain_checksum(facts, here, instance.arrival.sop_instance_uid)
     if expected is not None and checksum_of(body) == expected:
         return body
-    record = record_in(before, here)  # in whichever form it was written
+    record = record_in(facts, here)  # in whichever form it was written
     if record is None or record.key_id or len(body) < here.length:
         return None
     require_own(instance, record if checksum_of(body) == record.checksum else None, here)

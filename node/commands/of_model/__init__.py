@@ -1,0 +1,1 @@
+"""Subcommands of `penumbra model`, by what they are about."""

@@ -1,7 +1,15 @@
 """What every retrieval needs: the Instances that a path names, their bytes, and threads."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -20,6 +28,7 @@ from node.web.dicomweb.checked import PIECE_BYTES, Checked, Recent
 from node.web.dicomweb.darkroom import Darkroom
 from node.web.dicomweb.service import service_url
 from node.web.dicomweb.turns import Turns
+from node.web.straight import Long
 
 NOTED_S: Final = 60.0
 """That somebody wants a Series is noted once in so long, however many frames he asks for."""
@@ -96,7 +105,10 @@ class Archive:
                         yield piece
 
         told = {"Content-Type": content_type, **headers}
-        return StreamingResponse(body(), status, told)
+        ordinary = StreamingResponse(body(), status, told)
+        if first and not pixels and int(headers.get("Content-Length", 0)) > PIECE_BYTES:
+            return Long(ordinary, _all(first, batches), self.turns.write)
+        return ordinary
 
     def url(self, request: Request) -> str:
         """Give the URL of the service as the client called it."""
@@ -123,6 +135,11 @@ class Archive:
             log.warning("retrieval not noted", fault=fault.code)
         for key in fresh:
             self._asked.put(key, now)
+
+
+def _all(first: Sequence[Piece], others: Iterator[Sequence[Piece]]) -> Generator[Sequence[Piece]]:
+    yield first
+    yield from others
 
 
 def batched(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

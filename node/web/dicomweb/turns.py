@@ -43,6 +43,7 @@ class Turns:
         self._patience_s = patience_s
         self._readers = CapacityLimiter(_THREADS)
         self._viewers = CapacityLimiter(_THREADS)
+        self._writers = CapacityLimiter(most + most_small)
 
     async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Do in a thread what may block; threads of retrievals are apart from all others."""
@@ -51,6 +52,10 @@ class Turns:
     async def develop(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Do in a thread what waits for the darkroom; what only reads has threads of its own."""
         return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._viewers)
+
+    async def write(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Do in a thread what lasts as long as a client reads: one for each turn that there is."""
+        return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=self._writers)
 
     def taken(
         self, answer: Answer, *, whole: bool
