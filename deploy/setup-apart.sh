@@ -14,7 +14,7 @@ stamp=$env/.penumbra-stamp
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
-echo "Tools for the benchmark: making $env"
+echo "Tools of their own: making $env"
 rm -rf -- "$env"
 "$root/.venv/bin/python" -m venv -- "$env"
 "$env/bin/python" -m pip install -qq --disable-pip-version-check "$@"

@@ -21,7 +21,7 @@ class Stage(StrEnum):
     CANDIDATE = "candidate"
     """Known, and never asked."""
     SHADOW = "shadow"
-    """Asked beside the live one; its answers go nowhere but into the record."""
+    """Asked beside the live one, and goes nowhere but into the record; at most one of a model."""
     LIVE = "live"
     """Asked for results; at most one version of a model."""
     RETIRED = "retired"
@@ -69,11 +69,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which versions of a model are to be asked; "" for what its server takes for the newest."""
+    """Which versions of a model are to be asked."""
 
     live: str
-    shadows: tuple[str, ...]
+    """Empty for what its server takes for the newest."""
+    shadow: str
+    """Empty for none."""
     digests: Mapping[str, str]
+
+
+_ALONE: Final = frozenset({Stage.LIVE, Stage.SHADOW})
 
 
 class Registry:
@@ -106,7 +111,7 @@ class Registry:
             return True
 
     def move(self, model: str, version: str, stage: Stage, decision: Decision) -> Version:
-        """Bring a version to a stage; one that was live before it is retired.
+        """Bring a version to a stage; a live version or a shadow that it replaces is retired.
 
         Raises Refused where there is no such version, or it stands there already.
         """
@@ -117,11 +122,10 @@ class Registry:
                 raise Refused(f"{model} has no version {version}: `penumbra model list` says which")
             if found.stage is stage:
                 raise Refused(f"{model} version {version} is {stage} already")
-            if stage is Stage.LIVE:
-                because = replace(decision, reason=f"version {version} is live")
-                for other in versions.values():
-                    if other.stage is Stage.LIVE:
-                        _set(db, other, Stage.RETIRED, because)
+            because = replace(decision, reason=f"version {version} is {stage}")
+            for other in versions.values():
+                if other.stage is stage and stage in _ALONE:
+                    _set(db, other, Stage.RETIRED, because)
             _set(db, found, stage, decision)
         return replace(found, stage=stage)
 
@@ -152,7 +156,7 @@ class Registry:
         versions = self.versions(model)
         return Asked(
             next((one.version for one in versions if one.stage is Stage.LIVE), ""),
-            tuple(one.version for one in versions if one.stage is Stage.SHADOW),
+            next((one.version for one in versions if one.stage is Stage.SHADOW), ""),
             {one.version: one.digest for one in versions},
         )
 

@@ -78,6 +78,54 @@ def test_a_version_s_life(run, tmp_path):
     assert "worse" in told(run("history", "lungs"))
 
 
+@pytest.fixture
+def mlflow_server(tmp_path, monkeypatch):
+    """A registry of MLflow's, in files: a version with one ONNX file, and one with two."""
+    tracking = pytest.importorskip("mlflow.tracking", reason="needs mlflow-skinny")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    place = (tmp_path / "mlruns").as_uri()
+    client = tracking.MlflowClient(tracking_uri=place, registry_uri=place)
+    client.create_registered_model("ct-lungs")
+    experiment = client.create_experiment("lungs")
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"abc")
+    for folders in (["model"], ["model", "model/other"]):
+        run = client.create_run(experiment).info
+        for folder in folders:
+            client.log_artifact(run.run_id, str(file), folder)
+        client.create_model_version("ct-lungs", f"{run.artifact_uri}/model", run.run_id)
+    return place
+
+
+def test_a_version_is_taken_out_of_mlflow(run, mlflow_server, tmp_path):
+    """Its file lies in the repository, and is a candidate with its SHA-256 and its run."""
+    repository = tmp_path / "ct_lungs"
+    repository.mkdir()
+    words = ("import", "lungs", "1", "--mlflow", mlflow_server, "--registered", "ct-lungs",
+             "--repository", str(repository))  # fmt: skip
+    assert "a candidate" in told(run(*words))
+    assert (repository / "1" / "model.onnx").read_bytes() == b"abc"
+    (listed,) = json.loads(told(run("list", "lungs", "--json")))
+    assert listed["digest"].startswith("ba7816bf")
+    assert listed["source"].startswith("MLflow ct-lungs version 1, run ")
+    assert isinstance(run(*words).exception, Refused)
+
+
+@pytest.mark.parametrize(
+    ("version", "told_so"),
+    [("2", (Refused, "2 ONNX files")), ("9", (DoesNotMatch, "no version 9"))],
+)
+def test_what_mlflow_does_not_have_is_named(run, mlflow_server, tmp_path, version, told_so):
+    """Not one ONNX file, or no such version: nothing is written."""
+    result = run("import", "lungs", version, "--mlflow", mlflow_server, "--registered", "ct-lungs",
+                 "--repository", str(tmp_path))  # fmt: skip
+    fault, words = told_so
+    assert isinstance(result.exception, fault)
+    assert words in str(result.exception)
+    assert not (tmp_path / version).exists()
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [

@@ -1,4 +1,4 @@
-"""`penumbra model list|register|promote|rollback|history|drift|agreement`: versions of models."""
+"""Those of `penumbra model` that are about versions, from `list` to `agreement`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -65,18 +65,42 @@ def register(config_file: Path, name: str, version: str, *, file: Path | None, s
     Example:
       penumbra model register lungs 3 --file models/ct_lungs/3/model.onnx -c node.toml
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
-    import time
-
-    from node import person
-    from node.models import digest_of
-    from storage.ledger.models import Stage, Version
-
-    digest = digest_of(file) if file else ""
-    who = person.running_this()
-    made = Version(name, version, digest, Stage.CANDIDATE, "", source, time.time(), who)
     with _models(config_file) as models:
-        is_new = models.register(made)
+        is_new = models.register(_candidate(name, version, file, source))
     click.echo(f"{name} version {version} is {'a candidate' if is_new else 'registered already'}.")
+
+
+@click.command("import")
+@config_option
+@name_argument
+@click.argument("version")
+@click.option("--mlflow", "server", required=True, help="MLflow's tracking server, as a URL.")
+@click.option("--registered", required=True, help="The model's name in MLflow's registry.")
+@click.option(
+    "--repository",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The model's folder in Triton's repository; it gets VERSION/model.onnx.",
+)
+def import_version(
+    config_file: Path, name: str, version: str, *, server: str, registered: str, repository: Path
+) -> None:
+    """Take VERSION of a model out of MLflow's registry, and register it as a candidate of NAME.
+
+    Needs MLflow: pip install "penumbra-node[mlflow]".
+
+    \b
+    Example:
+      penumbra model import lungs 3 --mlflow https://mlflow.example.org --registered ct-lungs \\
+        --repository models/ct_lungs -c node.toml
+    """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+    from node.imported_models import fetch
+
+    with _models(config_file) as models:
+        models.versions(name)  # a name that the config does not have is told before any work
+        imported = fetch(server, registered, version, repository / version)
+        is_new = models.register(_candidate(name, version, imported.file, imported.source))
+    click.echo(f"{imported.file} is {'a candidate' if is_new else 'registered already'}.")
 
 
 @click.command()
@@ -206,7 +230,16 @@ def agreement(config_file: Path, name: str, *, as_json: bool) -> None:
     _print_table(("shadow", "output", "pairs", "bias", "95 % limits"), rows)
 
 
-COMMANDS: Final = (list_versions, register, promote, rollback, history, drift, agreement)
+COMMANDS: Final = (
+    list_versions,
+    register,
+    import_version,
+    promote,
+    rollback,
+    history,
+    drift,
+    agreement,
+)
 
 
 @contextmanager
@@ -218,6 +251,17 @@ def _models(config_file: Path) -> Iterator["Models"]:
     settings = load(config_file, with_secrets=False)
     with closing(open_ledger(settings)) as ledger:
         yield Models(settings, ledger)
+
+
+def _candidate(name: str, version: str, file: Path | None, source: str) -> "Version":
+    import time
+
+    from node import person
+    from node.models import digest_of
+    from storage.ledger.models import Stage, Version
+
+    digest, who = digest_of(file) if file else "", person.running_this()
+    return Version(name, version, digest, Stage.CANDIDATE, "", source, time.time(), who)
 
 
 def _decision(reason: str) -> "Decision":

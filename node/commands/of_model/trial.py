@@ -86,10 +86,9 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _draw(outcome: "Outcome", series: "SeriesFiles", path: Path) -> str:
-    from ai import picture
-    from node import trial
+    from ai import picture, showing
 
-    drawn = trial.draw(outcome, series)
+    drawn = showing.draw(outcome, series.parts)
     if drawn is None:
         return "no picture: there is nothing to show"
     path.write_bytes(picture.png(drawn))
@@ -99,8 +98,8 @@ def _draw(outcome: "Outcome", series: "SeriesFiles", path: Path) -> str:
 def _print(series: "SeriesFiles", outcome: "Outcome", *, as_json: bool) -> None:
     import json
 
+    from ai.outcome_words import plain, rows
     from node.commands.of_model.tables import print_table
-    from node.trial_words import plain, rows
 
     if as_json:
         click.echo(json.dumps(plain(outcome, series.series_instance_uid)))

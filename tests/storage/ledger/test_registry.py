@@ -38,7 +38,7 @@ def stages(registry: Registry) -> dict[str, Stage]:
 def test_a_model_that_nobody_registered_is_asked_as_ever(ledger):
     """Without a registry the server's newest version counts, and no shadow."""
     asked = ledger.registry.asked("lungs")
-    assert (asked.live, asked.shadows) == ("", ())
+    assert (asked.live, asked.shadow) == ("", "")
 
 
 def test_one_version_is_live(registry):
@@ -48,7 +48,15 @@ def test_one_version_is_live(registry):
     assert registry.move("lungs", "2", Stage.LIVE, WHO).stage is Stage.LIVE
     assert stages(registry) == {"1": Stage.RETIRED, "2": Stage.LIVE, "3": Stage.SHADOW}
     asked = registry.asked("lungs")
-    assert (asked.live, asked.shadows, asked.digests["2"]) == ("2", ("3",), FILE)
+    assert (asked.live, asked.shadow, asked.digests["2"]) == ("2", "3", FILE)
+
+
+def test_one_version_is_the_shadow(registry):
+    """A shadow that another replaces is retired; the live one stays."""
+    registry.move("lungs", "1", Stage.LIVE, WHO)
+    registry.move("lungs", "2", Stage.SHADOW, WHO)
+    registry.move("lungs", "3", Stage.SHADOW, WHO)
+    assert stages(registry) == {"1": Stage.LIVE, "2": Stage.RETIRED, "3": Stage.SHADOW}
 
 
 def test_a_rollback_brings_back_the_one_before(registry):

@@ -1,0 +1,124 @@
+"""Call an inference server over HTTP: what goes wrong means the same as over gRPC; httpx's home.
+
+A client belongs to the event loop it was made in and lives as long as the process.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from ai.trouble import Trouble, Troubled, classify
+from config.client_checks import is_loopback
+from config.urls import split
+from dicom.errors import BadAnswer
+
+MOST_BYTES: Final = 2**31 - 1
+"""No answer is read that is longer."""
+CONNECT_S: Final = 5.0
+_CONNECTIONS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=16)
+_REDIRECTS: Final = range(300, 400)
+_GRPC: Final = {
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "RESOURCE_EXHAUSTED",
+    504: "DEADLINE_EXCEEDED",
+}
+"""What a status of HTTP is among those of gRPC; any other is somebody who does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Calls:
+    """One server."""
+
+    def __init__(
+        self, address: str, tls: ssl.SSLContext, headers: Mapping[str, str], name: str | None = None
+    ) -> None:
+        """Take the URL that paths are put behind. Needs a running loop.
+
+        `name` is what the server's certificate must carry instead of the URL's host.
+        """
+        self.address = address.rstrip("/")
+        self._extensions = {"sni_hostname": name} if name else {}
+        url = split(self.address)
+        self._client = httpx.AsyncClient(
+            verify=tls,
+            headers=dict(headers),
+            limits=_CONNECTIONS,
+            trust_env=url is None or not is_loopback(url),
+            follow_redirects=False,  # images go where the config says, nowhere else
+        )
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        timeout_s: float,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Said:
+        """Ask, and read the whole answer, whatever its status.
+
+        Raises Troubled where there is none, BadAnswer for one that is too long.
+        """
+        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
+        request = self._client.build_request(
+            method, self.address + path, content=body, headers=headers, timeout=timeout,
+            extensions=self._extensions,
+        )  # fmt: skip
+        try:
+            answer = await self._client.send(request, stream=True)
+            try:
+                return Said(answer.status_code, answer.headers, await self._whole(answer))
+            finally:
+                await answer.aclose()
+        except httpx.TimeoutException as fault:
+            words = f"{self.address}: no answer within {timeout_s:g} s"
+            raise Troubled(words, Trouble.SLOW) from fault
+        except httpx.HTTPError as fault:
+            raise Troubled(f"{self.address}: {type(fault).__name__}", Trouble.AWAY) from fault
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _whole(self, answer: httpx.Response) -> bytes:
+        whole = bytearray()
+        async for piece in answer.aiter_bytes():
+            whole += piece
+            if len(whole) > MOST_BYTES:
+                raise BadAnswer(f"{self.address}: the answer has more than 2 GiB")
+        return bytes(whole)
+
+
+def require_good(said: Said, who: str, words: str) -> None:
+    """Raise BadAnswer or Troubled unless the answer is good.
+
+    `who` is asked, in words for people; `words` is what the server says about it.
+    """
+    if said.status == 200:
+        return
+    told = f"{who}: HTTP {said.status}" + (f": {words}" if words else "")
+    if said.status in {401, 403} or said.status in _REDIRECTS:
+        raise BadAnswer(f"{told}; check its address, and the token it wants")
+    trouble = classify(_GRPC.get(said.status, "UNAVAILABLE"), words)
+    if trouble is None:
+        raise BadAnswer(told)
+    raise Troubled(told, trouble)

@@ -1,0 +1,76 @@
+"""A small server of JSON predict calls on loopback, by rows or by columns, that can misbehave."""
+
+import contextlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class PredictServer:
+    """What it heard, and how it shall answer: the mean of each image."""
+
+    url: str = ""
+    token: str = ""
+    """The bearer token that it wants; "" for none."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    """What the next calls are answered with, in place of the truth."""
+
+    def answer(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Give the mean of each image, in the form of the question."""
+        if "instances" in said:
+            means = [float(np.mean(row["image"])) for row in said["instances"]]
+            return {"predictions": [{"mean": [one]} for one in means]}
+        images = np.asarray(said["inputs"]["image"], dtype=float)
+        return {"outputs": {"mean": images.reshape(len(images), -1).mean(1)[:, None].tolist()}}
+
+
+class _Http(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    state: PredictServer
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Http
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+    def do_POST(self) -> None:
+        """Answer a predict call."""
+        state = self.server.state
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if state.token and self.headers.get("Authorization") != f"Bearer {state.token}":
+            status, told = 401, b'{"error": "who are you"}'
+        elif state.answers:
+            status, told = state.answers.pop(0)
+        else:
+            state.asked.append(json.loads(body))
+            status, told = 200, json.dumps(state.answer(state.asked[-1])).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+
+@contextlib.contextmanager
+def serving(token: str = "") -> Iterator[PredictServer]:
+    """Answer until the block ends."""
+    server = _Http(("127.0.0.1", 0), _Handler)
+    server.state = PredictServer(f"http://127.0.0.1:{server.server_port}/v1/mean:predict", token)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server.state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
