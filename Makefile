@@ -32,6 +32,10 @@ help: ## list the targets
 demo: setup ## the main job on real input, against real servers, in one table
 	@$(BIN)/python -m examples.demo
 
+.PHONY: pipelines
+pipelines: setup ## each specialty's models on phantoms, through Triton, node and PACS, beside the truth
+	@$(BIN)/python -m examples.pipelines --all
+
 .PHONY: test
 test: setup lint pytest ## everything that must hold: lint, types, tests
 
@@ -39,6 +43,7 @@ test: setup lint pytest ## everything that must hold: lint, types, tests
 setup: ## environments, and servers and tools that tests talk to
 	@deploy/setup-python.sh
 	@deploy/setup-triton.sh
+	@deploy/setup-mlserver.sh
 	@deploy/setup-peers.sh
 	@deploy/setup-azurite.sh
 	@deploy/setup-fhir-schema.sh
@@ -67,6 +72,12 @@ pytest: setup ## the tests alone
 fuzz: setup ## damaged input against the way in: FUZZ_SECONDS=300 for longer, FUZZ_SEED=N to repeat
 	@$(BIN)/python -m tests.fuzz
 
+.PHONY: results
+results: ## AI results of every kind before every validator; about 10 minutes
+	@deploy/setup-python.sh
+	@deploy/setup-peers.sh
+	@$(BIN)/python -m examples.results
+
 .PHONY: bench-ingest
 bench-ingest: ## receiving beside other servers, into docs/benchmarks.md; about 40 minutes
 	@deploy/setup-python.sh
@@ -92,6 +103,13 @@ bench-query: ## asking and retrieving beside Orthanc, into docs/benchmarks.md; a
 	@deploy/setup-peers.sh
 	@$(BIN)/python -m bench.query --write docs/benchmarks.md $(BENCH_ARGS)
 
+.PHONY: bench-infer
+bench-infer: ## asking models beside tritonclient, into docs/benchmarks.md; about 2 minutes
+	@deploy/setup-python.sh
+	@deploy/setup-triton.sh
+	@deploy/setup-peers.sh
+	@$(BIN)/python -m bench.infer --write docs/benchmarks.md $(BENCH_ARGS)
+
 .PHONY: format
 format: setup ## let ruff mend style and format
 	$(BIN)/ruff check --fix .
@@ -99,9 +117,9 @@ format: setup ## let ruff mend style and format
 
 .PHONY: clean
 clean: ## remove what runs left behind; environments and var/ stay
-	rm -rf .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .demo .hypothesis .pipelines .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 .PHONY: distclean
 distclean: clean ## remove the environments too
-	rm -rf .venv .venv-triton .venv-deid-peers .venv-bench-peers .azurite .fhir .viewer
+	rm -rf .venv .venv-triton .venv-mlserver .venv-deid-peers .venv-bench-peers .azurite .fhir .viewer

@@ -1,79 +1,212 @@
-"""From a Series to a report: check and order it, ask a model, read its answer, build the SR."""
+"""From a Series to results: check and order it, ask a model, read its answer, build the objects."""
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import structlog
+from pydicom.dataset import Dataset
 
-from ai import declared, findings, volume
-from ai.contract import Contract, InputKind, Served
-from ai.header import Part10
-from ai.pool import Servers
-from ai.report import sr
+from ai import assignment, augment, declared, findings, header, joined, prepare, refused
+from ai.augment import Averaged
+from ai.contract import Contract, Served
+from ai.header import Part10, Source
+from ai.outcome import Outcome, Shadow
+from ai.pictures import Pictures
+from ai.pool import Answer, Servers, shadow_of
+from ai.prepared import Prepared
+from ai.report.build import build
 from ai.report.subject import Subject
-from ai.result import Result
-from ai.volume import Volume
+from ai.result import Result, ResultKind
+from ai.sampled import Sampled
 from config.models import Model
+from dicom.errors import InferenceFault, ModelUnavailable, Unsuitable
+from dicom.part10 import text
 
-__all__ = ["Part10", "Pool", "Result", "infer"]
+__all__ = ["Outcome", "Part10", "Pool", "Result", "infer"]
 
 _log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class _Run:
+    """One Series on its way through one model."""
+
+    settings: Model
+    series: Sequence[Part10]
+    servers: Servers
+    urgent: bool
+    trace: str
+    version: str = ""
+    contract: Contract | None = None
+    prepared: Sampled | None = None
+    read_s: float = 0.0
+    answers: list[Answer] = field(default_factory=list)
+
+    def prepare(self, served: Served) -> Prepared:
+        """Make the Series ready for what is served; the same again where the contract is."""
+        began = time.perf_counter()
+        contract = declared.read(served, self.settings)
+        before = self.contract
+        if self.prepared is None or before is None or not _asks_alike(before, contract):
+            self.prepared = Sampled(prepare.prepare(contract, self.series))
+        self.contract = contract
+        self.read_s += time.perf_counter() - began
+        return self.prepared
+
+    async def ask(self) -> Averaged:
+        """Ask, once more for each mirror image that the contract wants, and read the answers.
+
+        Raises an InferenceFault.
+        """
+        found = [await self._ask(self.prepare)]
+        assert self.contract is not None
+        assert self.prepared is not None
+        contract, prepared = self.contract, self.prepared
+        for axis in augment.axes(contract.trust):
+            mirrored = prepared.flipped(axis)
+            found.append(await self._ask(lambda _, mirrored=mirrored: mirrored))  # type: ignore[misc]  # (bound in the loop)
+            if self.answers[-1].served != self.answers[0].served:
+                raise ModelUnavailable(f"model {self.settings.model} changed its version")
+        return augment.average(contract, found)
+
+    async def _ask(self, make: joined.Prepare) -> tuple[findings.Finding, ...]:
+        answer = await self.servers.infer(
+            self.settings, make, urgent=self.urgent, version=self.version, trace=self.trace
+        )
+        self.answers.append(answer)
+        contract = declared.read(answer.served, self.settings)
+        prepared = make(answer.served)
+        return findings.read(contract, joined.arrays(contract, answer), prepared.grid)
+
+    async def shadow(self) -> Shadow | None:
+        """Ask the shadow, where there is one and the live version was asked."""
+        if self.settings.shadow is None or not self.answers:
+            return None
+        beside = _Run(shadow_of(self.settings), self.series, self.servers, self.urgent, self.trace)
+        beside.contract, beside.prepared = self.contract, self.prepared
+        answer = await self.servers.shadow(self.settings, beside.prepare)
+        if answer is None or beside.prepared is None:
+            return None
+        shadow = Shadow(answer.served, (), answer.endpoint, answer.seconds)
+        try:
+            contract = declared.read(answer.served, beside.settings)
+            said = findings.read(contract, joined.arrays(contract, answer), beside.prepared.grid)
+        except InferenceFault as fault:
+            return replace(shadow, words=str(fault))
+        return replace(shadow, findings=said)
+
+
 async def infer(
-    name: str, settings: Model, series: Sequence[Part10], servers: Servers, *, now: datetime
-) -> Result:
-    """Run one model on one Series and report what it found.
+    name: str,
+    settings: Model,
+    series: Sequence[Part10],
+    servers: Servers,
+    *,
+    now: datetime,
+    urgent: bool = False,
+    trace: str = "",
+) -> Outcome:
+    """Run one model on one Series and make what is to be reported of it.
 
     `series` holds the Series' objects, whole, in any order; they are read, never kept. `name` is
     the model's name in the config, for the log. `now` is the time at which the Series was
-    settled: it becomes the report's content time, so that a second run makes the same bytes.
-    Raises Unsuitable when the Series is not what the model wants or the model refuses it,
-    BadAnswer when the model breaks its contract, ModelUnavailable when no endpoint answers.
+    settled: it becomes the results' content time, so that a second run makes the same bytes.
+    A Series that is not what the model wants, or that the model refuses, is an Outcome with a
+    refusal, unless the settings say to hold it. `urgent` and `trace` are as the pool has them.
+    Raises Unsuitable for such a Series, and for one of which nothing can be reported; BadAnswer
+    when the model breaks its contract, ModelUnavailable when no endpoint answers.
     """
+    run = _Run(settings, series, servers, urgent, trace)
+    return await _infer(name, run, now)
+
+
+async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
+    settings = run.settings
+    first = _first(run.series)
+    patient = "\\".join(text(first, key) for key in ("PatientID", "IssuerOfPatientID"))
+    run.version = assignment.version_of(settings, patient)
+    served = await run.servers.describe(settings, run.version)
+    contract = declared.read(served, settings)
+    if text(first, "Modality") != contract.wants.modality:
+        words = f"the Series is not of Modality {contract.wants.modality}"
+        return _told(name, Outcome((), (), served, contract, "", None, refusal=words))
+    refusal, found = "", Averaged((), {})
+    try:
+        found = await run.ask()
+    except Unsuitable as fault:
+        if settings.refused == "hold":
+            raise
+        refusal = str(fault)
+    answer = run.answers[0] if run.answers else None
+    source = run.prepared.source if run.prepared else refused.source_of(run.series)
+    outcome = Outcome(
+        results=(),
+        findings=found.findings,
+        served=answer.served if answer else served,
+        contract=declared.read(answer.served, settings) if answer else contract,
+        endpoint=answer.endpoint if answer else "",
+        source=source,
+        refusal=refusal,
+        input_digest=run.prepared.pixel_digest if run.prepared and answer else "",
+        images=len(run.series),
+        is_cached=answer is not None and answer.is_cached,
+        answers=len(run.answers),
+        spread=found.spread,
+        features=run.prepared.features() if run.prepared else {},
+        seconds={"read": run.read_s, "model": _model_s(run), "report": 0.0},
+    )
+    if not refusal or settings.refused == "report":
+        outcome = _built(outcome, source, run, now)
+    return _told(name, outcome, run.answers)
+
+
+def _built(outcome: Outcome, source: Source, run: _Run, now: datetime) -> Outcome:
     began = time.perf_counter()
-    served = await servers.describe(settings)
-    stack = volume.read(series, declared.read(served, settings).wants)
-    read = time.perf_counter()
-    answer = await servers.infer(settings, lambda found: _fit(found, settings, stack))
-    answered = time.perf_counter()
-    contract = declared.read(answer.served, settings)
-    found = findings.read(contract, answer.arrays)
-    subject = Subject(stack.source, contract, answer.served, found)
-    result = sr.build(subject, now=now)
+    subject = Subject(source, outcome.contract, outcome.served, outcome.findings, outcome.refusal)
+    kinds = [ResultKind(kind) for kind in run.settings.results]
+    results = build(subject, kinds, now=now, images=Pictures(source, run.series))
+    seconds = {**outcome.seconds, "report": time.perf_counter() - began}
+    return replace(outcome, results=results, seconds=seconds)
+
+
+def _first(series: Sequence[Part10]) -> Dataset:
+    if not series:
+        raise Unsuitable("the Series has no objects")
+    return header.head(0, series[0])
+
+
+def _asks_alike(one: Contract, other: Contract) -> bool:
+    return (one.wants, one.inputs) == (other.wants, other.inputs)
+
+
+def _model_s(run: _Run) -> float:
+    """Give the seconds of all calls, without those that preparing took between them."""
+    return max(0.0, sum(answer.seconds for answer in run.answers) - run.read_s)
+
+
+def _told(name: str, outcome: Outcome, asked: Sequence[Answer] = ()) -> Outcome:
+    source = outcome.source
     _log.info(
         "inference",
         model=name,
-        version=answer.served.version,
-        series=stack.source.series_instance_uid,
-        slices=len(series),
-        read_s=round(read - began, 3),
-        model_s=round(answered - read, 3),
-        report_s=round(time.perf_counter() - answered, 3),
-        result=result.sop_instance_uid,
+        version=outcome.served.version,
+        endpoint=outcome.endpoint,
+        series=source.series_instance_uid if source else "",
+        slices=outcome.images,
+        answers=outcome.answers,
+        cached=outcome.is_cached,
+        calls=sum(answer.tries for answer in asked),
+        waited_s=round(sum(answer.waited_s for answer in asked), 3),
+        shared_memory=any(answer.by_shared_memory for answer in asked),
+        refusal=outcome.refusal,
+        **{f"{step}_s": round(seconds, 3) for step, seconds in outcome.seconds.items()},
+        result=outcome.results[0].sop_instance_uid if outcome.results else "",
     )
-    return result
-
-
-def _fit(served: Served, settings: Model, stack: Volume) -> Mapping[str, npt.NDArray[Any]]:
-    contract: Contract = declared.read(served, settings)
-    return {tensor.name: _FILL[tensor.kind](stack) for tensor in contract.inputs}
-
-
-def _voxels(stack: Volume) -> npt.NDArray[Any]:
-    return stack.hounsfield
-
-
-def _spacing(stack: Volume) -> npt.NDArray[Any]:
-    return np.array(stack.spacing_mm, dtype=np.float32)
-
-
-_FILL: Final = {InputKind.VOLUME: _voxels, InputKind.SPACING: _spacing}
+    return outcome
 
 
 class Pool:
@@ -82,27 +215,52 @@ class Pool:
     Not shared between threads; nothing connects before the first job.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache_folder: Path | None = None) -> None:
+        """Keep answers in a folder where a model says `cache_mb`; in memory without one."""
         self._runner: asyncio.Runner | None = None
-        self._servers = Servers()
+        self._servers = Servers(cache_folder)
+        self._last: _Run | None = None
 
     def infer(
-        self, name: str, settings: Model, series: Sequence[Part10], *, now: datetime
-    ) -> Result:
+        self,
+        name: str,
+        settings: Model,
+        series: Sequence[Part10],
+        *,
+        now: datetime,
+        urgent: bool = False,
+        trace: str = "",
+    ) -> Outcome:
         """Do what the function `infer` does, and wait for it. Raises what it raises."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(infer(name, settings, series, self._servers, now=now))
+        self._last = None
+        run = _Run(settings, series, self._servers, urgent, trace)
+        outcome = self._loop().run(_infer(name, run, now))
+        # The Series is let go of unless somebody else is to be asked about it.
+        self._last = run if settings.shadow is not None else None
+        return outcome
+
+    def shadow(self) -> tuple[Shadow, ...]:
+        """Ask the shadow about the Series that was inferred last; empty where there is none.
+
+        To be called once the live results are kept. Raises nothing for a shadow that fails.
+        """
+        run, self._last = self._last, None
+        said = self._loop().run(run.shadow()) if run is not None else None
+        return () if said is None else (said,)
 
     def check(self, settings: Model) -> None:
         """Ask whether a model is there. Raises ModelUnavailable, BadAnswer."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        self._runner.run(self._servers.describe(settings))
+        self._loop().run(self._servers.describe(settings))
 
     def close(self) -> None:
         """Close connections and event loop. May be called twice."""
+        self._last = None
         runner, self._runner = self._runner, None
         if runner is not None:
             with runner:
                 runner.run(self._servers.close())
+
+    def _loop(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner

@@ -18,12 +18,13 @@ from rich.table import Table
 
 from ai.phantom import Truth
 from ai.phantom import write as write_phantom
-from examples.demo import asked, checks
+from examples.demo import asked, checks, specialised
 from examples.demo.material import Sent, gather
 from examples.demo.subscriber import Heard, listening
 from examples.peers import mosquitto, pacs, seaweed, triton
 from examples.peers.node import Node, new_key, penumbra, running_node
 from examples.peers.process import debian
+from examples.pipelines.specialty import repository, tables
 from node.web.tokens import PREFIX, digest_of
 from routing.job import State
 from storage.ledger.events import Event
@@ -81,6 +82,7 @@ send = ["lake"]
 [[rules]]
 name = "lungs"
 when = {{ Modality = ["CT"], BodyPartExamined = ["CHEST"] }}
+send = ["pacs"]
 infer = ["emphysema"]
 results_to = ["pacs"]
 """
@@ -93,6 +95,7 @@ class Material:
     sent: Sequence[Sent]
     truth: Truth
     folders: tuple[Path, ...]
+    shown: Sequence[specialised.Shown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def main() -> int:
         with console.status("waiting for the node's events") if console.is_terminal else _quiet():
             _wait(node, ledger, expected=len(made.sent) + len(made.truth.files))
         run = checks.Run(node, ledger, servers.bucket, made.sent, made.truth, acknowledged, token)
-        rows = _check(run, servers)
+        rows = _check(run, servers, made.shown)
         _print(rows, time.monotonic() - begun)
         if os.environ.get("KEEP"):
             _keep(run)
@@ -140,17 +143,19 @@ def say(words: str) -> None:
 
 
 def _material() -> Material:
-    sent = gather(SCRATCH / "real")
+    shown = specialised.write(SCRATCH / "specialties")
+    sent = [*gather(SCRATCH / "real"), *(one for each in shown for one in each.sent)]
     truth = write_phantom(SCRATCH / "phantom", slices=SLICES)
     folders = sorted({one.path.parent for one in sent})
-    return Material(sent, truth, (*folders, SCRATCH / "phantom"))
+    return Material(sent, truth, (*folders, SCRATCH / "phantom"), shown)
 
 
 def _servers(stack: contextlib.ExitStack) -> Servers:
     """Start everything around the node; free loopback ports, scratch folders of their own."""
     bucket = stack.enter_context(seaweed.running(SCRATCH / "seaweed"))
     say(f"object store  SeaweedFS, {bucket.endpoint}")
-    models = stack.enter_context(triton.running(SCRATCH / "triton"))
+    served = repository(SCRATCH / "models", specialised.SPECIALTIES, "ct_emphysema")
+    models = stack.enter_context(triton.running(SCRATCH / "triton", repository=served))
     say(f"inference     Triton, {models.endpoint}")
     where = stack.enter_context(pacs.running(SCRATCH / "pacs"))
     say(f"PACS          {where.name}, {where.aet}@{where.host}:{where.port}")
@@ -170,14 +175,15 @@ def _node(servers: Servers, digest: str) -> contextlib.AbstractContextManager[No
         file = home / f"{name}.key"
         file.touch(mode=0o600)
         file.write_text(getattr(servers.bucket, f"{name}_key"))
-    tables = TABLES.format(
+    config = TABLES.format(
         pacs=servers.pacs,
         bucket=servers.bucket,
         triton=servers.triton,
         key=key.name,
         digest=digest,
     )
-    return running_node(home, tables + servers.mqtt)
+    more = tables(specialised.SPECIALTIES, servers.triton.endpoint)
+    return running_node(home, config + more + servers.mqtt)
 
 
 def _send(node: Node, material: Material) -> int:
@@ -230,11 +236,14 @@ def _wait(node: Node, ledger: Ledger, expected: int) -> None:
         node.wait_for(over, TIMEOUT_S, "the main job")
 
 
-def _check(run: checks.Run, servers: Servers) -> list[checks.Row]:
+def _check(
+    run: checks.Run, servers: Servers, shown: Sequence[specialised.Shown]
+) -> list[checks.Row]:
     parts: list[Callable[[], Iterator[checks.Row]]] = [
         lambda: checks.received(run),
         lambda: checks.delivered(run),
         lambda: checks.reported(run, servers.pacs),
+        lambda: specialised.reported(shown, servers.pacs),
         lambda: checks.proven(run),
         lambda: asked.answered(run, SCRATCH / "got"),
         lambda: checks.settled(run),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from urllib.parse import urlparse
 
 import pydicom
-from pydicom.dataset import Dataset
 
 from ai.phantom import Truth
 from dicom.entity import SeriesKey
+from dicom.result_kinds import kind_of
 from dicom.uid import is_valid
 from examples.demo.material import Sent
 from examples.demo.subscriber import Heard
@@ -22,6 +22,7 @@ from examples.peers.node import Node
 from examples.peers.pacs import Pacs
 from examples.peers.process import wait_until
 from examples.peers.seaweed import Seaweed
+from examples.pipelines import answers
 from routing.job import State
 from storage.ledger.ledger import Ledger
 
@@ -120,17 +121,21 @@ def _key(location: str, bucket: str) -> str:
 
 def reported(run: Run, pacs: Pacs) -> Iterator[Row]:
     """The PACS holds a Structured Report whose numbers are the phantom's truth."""
-    deliveries = run.ledger.receipts.list("pacs")
+    delivered = run.ledger.receipts.list("pacs")
+    deliveries = [
+        each
+        for each in delivered
+        if kind_of(str(each["sop_class_uid"])) == "sr"
+        and each["study_instance_uid"] == run.truth.study_instance_uid
+    ]
     held = [uid for uid in pacs.received() if uid in {r["sop_instance_uid"] for r in deliveries}]
-    yield Row(f"SRs accepted by the PACS ({pacs.name})", str(len(held)), "1", len(held) == 1)
+    yield Row(
+        f"chest-ct: SRs accepted by the PACS ({pacs.name})", str(len(held)), "1", len(held) == 1
+    )
     if len(held) != 1:
         return
     report = pydicom.dcmread(io.BytesIO(pacs.fetch(held[0])))
-    numbers = {
-        item.ConceptNameCodeSequence[0].CodeValue: float(item.MeasuredValueSequence[0].NumericValue)
-        for item in _content(report)
-        if item.ValueType == "NUM"
-    }
+    numbers = answers.read([report]).numbers
     laa, volume = numbers.get("LAA950", -1.0), numbers.get("118565006", -1.0)
     truth = run.truth
     yield Row("LAA-950 in the SR, % of lung", f"{laa:.2f}", f"{truth.laa950_percent:.2f}",
@@ -146,12 +151,6 @@ def reported(run: Run, pacs: Pacs) -> Iterator[Row]:
     done = max(float(str(receipt["delivered_at"])) for receipt in deliveries)
     yield Row("last slice to SR at the PACS, s", f"{done - last:.2f}", f"< {SR_WITHIN_S}",
               done - last < SR_WITHIN_S)  # fmt: skip
-
-
-def _content(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", []):
-        yield child
-        yield from _content(child)
 
 
 def discreet(run: Run) -> Iterator[Row]:

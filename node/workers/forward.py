@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
-from dicom.entity import Instance
-from dicom.errors import DeidFault, Fault
+from dicom.entity import Instance, Origin
+from dicom.errors import Fault
 from node.workers.commit import commitment_owed
 from node.workers.manifest import manifest_owed
+from node.workers.originals_there import require_originals
 from node.workers.treatment import Treatment, treatment
 from node.workers.workshop import Done, Workshop
 from routing.job import Job
@@ -58,7 +59,7 @@ class _Delivery:
         modality = self.workshop.ledger.receipts.modality(self.job.spec.series)
         for instance, ready in self.treatment.ready(owed):
             self.workshop.check_stop()
-            if isinstance(ready, DeidFault):
+            if isinstance(ready, Fault):
                 self.refused.append(ready)
                 continue
             self.sources[instance.digest] = instance, _Left.of(ready)
@@ -112,9 +113,10 @@ class _Delivery:
 def forward(job: Job, workshop: Workshop) -> Done:
     """Deliver what the destination has no receipt for.
 
-    Raises a DeliveryFault of the destination, Corrupt when the spool's bytes fail their digest,
-    the DeidFault of an object that may not leave, after all others were delivered, or Released,
-    after those, where something is owed that the spool has let go of.
+    What a model made waits for the images that it is about. Raises Later while it does, a
+    DeliveryFault of the destination, Corrupt when the spool's bytes fail their digest, the fault
+    of an object that may not leave, after all others were delivered, or Released, after those,
+    where something is owed that the spool has let go of.
     """
     delivery = _Delivery(job, workshop, treatment(job, workshop))
     applied = delivery.treatment.applied
@@ -126,6 +128,7 @@ def forward(job: Job, workshop: Workshop) -> Done:
     if not owed:
         workshop.ledger.holdings.require_owed(job.spec.series, job.spec.target, applied)
         return Done("nothing new to deliver", follow_up=after, is_answer=False)
+    require_originals(job, workshop, [one for one in owed if one.arrival.origin is Origin.AI])
     try:
         with workshop.kept.lend(job.spec.target) as destination:
             delivery.pay(destination.send(delivery.outgoing(owed)))

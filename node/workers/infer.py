@@ -1,12 +1,19 @@
-"""Ask a model about a Series, and put its report back in through the spool."""
+"""Ask a model about a Series, and put its results back in through the spool."""
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from dicom.entity import Arrival, Origin
+from ai.outcome import Outcome
+from ai.result import Result
+from config.models import Model
+from config.serving import Shadow
+from dicom.entity import Arrival, Instance, Origin
 from dicom.errors import ConfigFault
 from dicom.part10 import file_meta
+from node.workers.gating import require_own
+from node.workers.recording import record
 from node.workers.workshop import Done, Workshop
 from routing.job import Job
 from storage.ledger.events import NewEvent
@@ -14,24 +21,61 @@ from storage.spool.deposit import deposit
 
 
 def infer(job: Job, workshop: Workshop) -> Done:
-    """Run one model on one Series; its report becomes an Instance like any other.
+    """Run one model on one Series; each result becomes an Instance like any other.
 
-    The report is built from the objects as they were received, identity included, because it
-    goes back to the PACS that knows the patient. Raises an InferenceFault, Released when the spool
-    has let go of part of the Series, or Corrupt when its bytes fail their digest.
+    Results are built from the objects as they were received, identity included, because they go
+    back to the PACS that knows the patient; they pass the gate together before the first of them
+    is kept. Raises an InferenceFault, Misfit where a result does not fit the originals, Released
+    when the spool has let go of part of the Series, or Corrupt when its bytes fail their digest.
     """
-    name, rule = job.spec.target, job.spec.rule
+    name = job.spec.target
     if name not in workshop.settings.models:
         raise ConfigFault([(f"models.{name}", "is owed to but not in the config")])
     workshop.ledger.holdings.require_all(job.spec.series)
-    series = []
-    for instance in workshop.ledger.receipts.of_series(job.spec.series):
+    received = workshop.ledger.receipts.of_series(job.spec.series)
+    began_at = time.time()
+    outcome = workshop.pool.infer(
+        name,
+        _asked(workshop, name),
+        _views(workshop, received),
+        # The job's own time, not the clock: a second run of the job makes the same bytes.
+        now=datetime.fromtimestamp(job.created_at, UTC),
+        urgent=job.spec.priority > 0,
+        trace=f"{job.id:032x}",
+    )
+    if not outcome.results:
+        drifted = record(job, workshop, outcome, began_at)
+        return Done(f"nothing to report: {outcome.refusal}", drifted)
+    new = require_own(workshop, outcome.results, outcome.contract)
+    for result in new:
+        _keep(job, workshop, result)
+    outcome = replace(outcome, shadows=workshop.pool.shadow())
+    drifted = record(job, workshop, outcome, began_at)
+    return Done(_words(outcome), [_made(job, outcome), *drifted])
+
+
+def _asked(workshop: Workshop, name: str) -> Model:
+    """Give a model's settings with the versions that people decided for, where they did."""
+    settings, decided = workshop.settings.models[name], workshop.ledger.registry.asked(name)
+    update: dict[str, object] = {}
+    if decided.live and not settings.version:
+        update["version"] = decided.live
+    if decided.shadow and settings.shadow is None:
+        update["shadow"] = Shadow(version=decided.shadow)
+    return settings.model_copy(update=update) if update else settings
+
+
+def _views(workshop: Workshop, received: list[Instance]) -> list[memoryview]:
+    views = []
+    for instance in received:
         workshop.check_stop()
         workshop.reader.verify(instance)
-        series.append(workshop.reader.view(instance.location))
-    # The job's own time, not the clock: a second run of the job makes the same bytes.
-    made_at = datetime.fromtimestamp(job.created_at, UTC)
-    result = workshop.pool.infer(name, workshop.settings.models[name], series, now=made_at)
+        views.append(workshop.reader.view(instance.location))
+    return views
+
+
+def _keep(job: Job, workshop: Workshop, result: Result) -> None:
+    """Deposit one result; a run that is killed before the next one is done again as a whole."""
     arrival = Arrival(
         sop_class_uid=result.sop_class_uid,
         sop_instance_uid=result.sop_instance_uid,
@@ -42,7 +86,7 @@ def infer(job: Job, workshop: Workshop) -> Done:
         address="",
         received_at=time.time(),
         origin=Origin.AI,
-        rule=rule,
+        rule=job.spec.rule,
     )
     deposit(
         workshop.reader.root,
@@ -51,12 +95,25 @@ def infer(job: Job, workshop: Workshop) -> Done:
         writer=f"job{job.id}-{os.getpid()}",
         key=workshop.reader.keys.current,
     )
+
+
+def _words(outcome: Outcome) -> str:
+    if outcome.refusal:
+        return f"refused, and reported so: {outcome.refusal}"
+    kinds = ", ".join(result.kind for result in outcome.results)
+    return f"{len(outcome.findings)} findings: {kinds}"
+
+
+def _made(job: Job, outcome: Outcome) -> NewEvent:
     facts = {
-        "study": result.study_instance_uid,
-        "model": name,
-        "rule": rule,
-        "result": result.sop_instance_uid,
-        "instances": len(series),
+        "study": job.spec.series.study_instance_uid,
+        "model": job.spec.target,
+        "version": outcome.served.version,
+        "rule": job.spec.rule,
+        "result": outcome.results[0].sop_instance_uid,
+        "kinds": [str(result.kind) for result in outcome.results],
+        "refused": bool(outcome.refusal),
+        "words": outcome.refusal,
+        "instances": outcome.images,
     }
-    told = NewEvent("penumbra.result.made", job.spec.series.series_instance_uid, facts)
-    return Done(f"{len(result.findings)} findings", [told])
+    return NewEvent("penumbra.result.made", job.spec.series.series_instance_uid, facts)

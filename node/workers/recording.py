@@ -28,9 +28,10 @@ def record(job: Job, workshop: Workshop, outcome: Outcome, began_at: float) -> l
 
     `began_at` is in seconds since the epoch. Raises StorageFault.
     """
-    live = _live(job, outcome, began_at)
     ledger = workshop.ledger
-    digests = ledger.registry.asked(live.model).digests
+    digests = ledger.registry.asked(job.spec.target).digests
+    live = _live(job, outcome, began_at)
+    live = replace(live, digest=digests.get(live.version) or live.digest)
     shadows = [_shadow(live, one, digests) for one in outcome.shadows]
     number = ledger.inferences.add(live, shadows)
     # By the id's checksum, or groups whose ids follow a pattern might never be looked at.

@@ -19,9 +19,10 @@ from deid.evidence.description import describe
 from deid.profile import Profile
 from deid.vault.reidentify import Reidentified
 from dicom.entity import Instance
-from dicom.errors import DeidFault, Fault, Invalid
+from dicom.errors import DeidFault, Fault, Invalid, Misfit
 from dicom.validation import Finding, summary, validate
 from node.vault import this_job
+from node.workers.gating import require_theirs
 from node.workers.workshop import Workshop
 from routing.job import Job, Kind
 from storage.destinations.base import Outgoing
@@ -38,7 +39,7 @@ CHECKED_AHEAD: Final = 2
 """So many objects are read and hashed before it is their turn."""
 _VERSION: Final = importlib.metadata.version("penumbra-node")
 
-Ready = tuple[Instance, Outgoing | DeidFault]
+Ready = tuple[Instance, Outgoing | DeidFault | Misfit]
 """An object that may leave, or why it may not."""
 
 
@@ -261,7 +262,10 @@ class _Deidentifying:
 
 @dataclass(slots=True)
 class _Reidentifying:
-    """Results on objects that left under a profile get the patient's identity back."""
+    """Results on objects that left under a profile get the patient's identity back.
+
+    Then they pass the gate of all results: they fit the originals here, or do not leave.
+    """
 
     job: Job
     workshop: Workshop
@@ -280,7 +284,8 @@ class _Reidentifying:
             try:
                 findings_of(view, "hold" if holds else "off")
                 back = self.workshop.vault().reidentify(project, view, asker)
-            except DeidFault as fault:
+                require_theirs(self.workshop, back.study_instance_uid, back.chunks)
+            except (DeidFault, Misfit) as fault:
                 yield instance, fault
                 continue
             yield instance, outgoing(back, instance.digest)

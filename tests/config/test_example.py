@@ -12,10 +12,12 @@ from pydantic import BaseModel
 from config import (
     api,
     commitment,
+    contracts,
     destinations,
     fhir,
     lake,
     model,
+    predict,
     profiles,
     rule,
     shapes,
@@ -40,12 +42,18 @@ SECTIONS = {
     "[ledger]": sharing.Ledger, "[staging]": sharing.Staging,
     "[tokens.NAME]": api.Token,
     "Any destination, and any model": shapes.Target,
+    "Any destination": destinations.ResultTarget,
     "[worklist]": worklist.Worklist, "[worklist.hl7]": worklist.Hl7,
     "[models.NAME]": model.Model, "[[rules]]": rule.Rule, "[mqtt]": model.Mqtt,
+    "[models.NAME.wants]": contracts.Wants, "[models.NAME.inputs.TENSOR]": contracts.Input,
+    "[models.NAME.predict]": predict.Predict,
+    "[models.NAME.predict.inputs.TENSOR]": predict.Declared,
+    "[models.NAME.outputs.TENSOR]": contracts.Output, "[models.NAME.trust]": contracts.Trust,
     "[sql]": sql.Sql,
     "[lakes.NAME]": lake.Lake, "[fhir]": fhir.Fhir,
 }  # fmt: skip
 TARGET = shapes.Target.model_fields
+RESULTS = destinations.ResultTarget
 KINDS = get_args(get_args(destinations.Destination)[0])
 SOURCES = {sources.FolderSource: "A watched folder:", sources.BucketSource: "A bucket prefix:"}
 
@@ -73,11 +81,12 @@ def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     for name, kind in (
         ("peers", model.Peer),
         ("profiles", profiles.Profile),
-        ("models", model.Model),
         ("tokens", api.Token),
         ("lakes", lake.Lake),
     ):
         yield kind, next(iter(whole[name].values()))
+    cloud, *others = reversed(whole["models"].values())
+    yield model.Model, {**cloud, **others[-1]}
     for kind in KINDS:
         (tag,) = get_args(kind.model_fields["kind"].annotation)
         yield kind, next(each for each in whole["destinations"].values() if each["kind"] == tag)
@@ -86,6 +95,13 @@ def _tables() -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     yield profiles.ProfileException, whole["profiles"]["research"]["exceptions"][0]
     yield worklist.Hl7, whole["worklist"]["hl7"]
     yield rule.Rule, {**whole["rules"][1], **whole["rules"][0]}
+
+
+def _common(kind: type[BaseModel]) -> set[str]:
+    """The keys that are told once for all kinds of destinations, or for models too."""
+    if issubclass(kind, RESULTS):
+        return set(RESULTS.model_fields)
+    return set(TARGET) if issubclass(kind, shapes.Target) else set()
 
 
 TABLES = [pytest.param(*pair, id=pair[0].__name__) for pair in _tables()]
@@ -134,16 +150,18 @@ def test_the_rules_of_the_page_load(tmp_path):
 @pytest.mark.parametrize(("kind", "table"), TABLES)
 def test_every_key_is_in_the_example(kind, table):
     """The example shows each key of each table, and no other."""
-    common = set(TARGET) if issubclass(kind, shapes.Target) else set()
+    common = _common(kind)
     assert set(table) - common == set(kind.model_fields) - common
 
 
 def test_what_targets_have_in_common_is_in_the_example_once():
     """The keys that any destination and any model may have are shown at the first destination."""
     whole = tomllib.loads(WHOLE)
-    tables = [*whole["destinations"].values(), *whole["models"].values()]
-    common = set(TARGET)
-    assert [set(table) & common for table in tables] == [common, *([set()] * (len(tables) - 1))]
+    first, *others = whole["destinations"].values()
+    common = set(RESULTS.model_fields)
+    assert set(first) & common == common
+    assert not [table for table in others if set(table) & common]
+    assert not [table for table in whole["models"].values() if set(table) & set(TARGET)]
 
 
 @pytest.mark.parametrize(("kind", "table"), TABLES)
@@ -152,10 +170,10 @@ def test_every_default_in_the_example_is_the_default(kind, table):
     for name, field in kind.model_fields.items():
         if field.is_required() or field.default in (None, ()) or field.default_factory:
             continue
-        if name in TARGET and name not in table:
+        if name in _common(kind) and name not in table:
             continue
         default = str(field.default) if isinstance(field.default, Path) else field.default
-        assert table[name] == default, name
+        assert table[name] == (list(default) if isinstance(default, tuple) else default), name
 
 
 def test_every_section_is_in_the_example():
@@ -176,7 +194,7 @@ def _section(kind: type[BaseModel]) -> str:
     if kind in SOURCES:
         return re.split(r"^A |^## ", PAGE.split(SOURCES[kind])[1], flags=re.MULTILINE)[0]
     (title,) = (title for title, each in SECTIONS.items() if each is kind)
-    return PAGE.split(f"\n## {title}")[1].split("\n## ")[0]
+    return re.split(rf"\n## {re.escape(title)}(?=[:\n])", PAGE)[1].split("\n## ")[0]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +205,8 @@ def test_the_page_lists_every_key_with_its_default(kind):
     rows = _rows(_section(kind))
     fields = dict(kind.model_fields)
     if issubclass(kind, shapes.Target) and kind is not shapes.Target:
-        fields = {name: each for name, each in fields.items() if name not in TARGET}
+        common = TARGET if kind is RESULTS else _common(kind)
+        fields = {name: each for name, each in fields.items() if name not in common}
     assert set(rows) == set(fields)
     for name, field in fields.items():
         shown = rows[name].strip("`")

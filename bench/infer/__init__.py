@@ -1,0 +1,1 @@
+"""What asking a model costs through the node's client, and what happens when servers die."""
