@@ -39,6 +39,8 @@ class Served:
     outputs: tuple[Tensor, ...]
     parameters: Mapping[str, str]
     max_batch_size: int = 0
+    priority_levels: int = 0
+    """Of its queue; 0 where all wait alike."""
 
 
 class Orientation(StrEnum):
@@ -70,7 +72,8 @@ class InputKind(StrEnum):
     IMAGES = "images"
     """Images without a place in space, each by itself: radiographs, mammograms."""
     TILES = "tiles"
-    """Tiles of a whole-slide image that show tissue, RGB; outputs have one row for each tile."""
+    """Tiles of a whole-slide image that show tissue, RGB; outputs have one row for each tile. What
+    lies beyond the slide is glass, 255."""
     SPACING = "spacing"
     """Distances in mm between neighbours along the axes of what is given: 3 of a volume, 2 else."""
     ATTRIBUTE = "attribute"
@@ -85,7 +88,8 @@ class Normalise(StrEnum):
 
     NONE = "none"
     UNIT = "unit"
-    """0 to 1 over the window, or over what the images hold without one."""
+    """0 to 1 over the window; without one over what a stack holds, over the range in which each
+    image wants to be seen, and over 0 to 255 of tiles."""
     SYMMETRIC = "symmetric"
     """-1 to 1 over the same."""
     ZSCORE = "zscore"
@@ -120,11 +124,12 @@ class OutputKind(StrEnum):
     CLASSIFICATION = "classification"
     """Probabilities FP32 (classes,), or (items, classes)."""
     MASK = "mask"
-    """Labels UINT8 of the input's own axes, or FP32 probabilities cut at 0.5 (one segment)."""
+    """Labels UINT8 of the input's own axes, or FP32 probabilities of one segment."""
     BOXES = "boxes"
-    """FP32 (count, 6): item, top, left, bottom, right in the input's pixels, score."""
+    """FP32 (count, 6): item, top, left, bottom, right in the input's pixels, score; or without the
+    item for a fixed count of each (items, count, 5), padded with score 0."""
     POINTS = "points"
-    """FP32 (count, 4): z or item, y, x in the input's pixels, score."""
+    """FP32 (count, 4): z or item, y, x in the input's pixels, score; or (items, count, 3)."""
     TEXT = "text"
     """Words for a report draft, one string."""
     HEATMAP = "heatmap"
@@ -154,6 +159,7 @@ class Wants:
     modality: str
     orientation: Orientation = Orientation.AXIAL
     min_slices: int = 2
+    """Of a stack, or of images; whole-slide images are not counted."""
     max_spacing_mm: float = math.inf
     """The greatest distance between neighbouring slices."""
     min_thickness_mm: float = 0.0
@@ -176,6 +182,10 @@ class Input:
     preparation: Preparation = Preparation()
     keyword: str = ""
     """Of an attribute."""
+    datatype: str = ""
+    """As the server declares it, INT16 or FP32; "" is INT16 for values as they are, else FP32."""
+    shape: tuple[int, ...] = ()
+    """As the server declares it, -1 for any length; () where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +234,8 @@ class Output:
     """Whether the classes' probabilities add up to one."""
     limit: int = 100
     """Most boxes or points that are reported, best score first; the rest is counted in words."""
+    is_batched: bool = False
+    """Whether the server puts an axis of length one before the answer about a whole volume."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,170 +1,65 @@
-"""What a model found, as frozen facts, and the check that turns an answer into them."""
+"""The check that turns a model's answer into findings, with the types of what can be found."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
+from ai.contract import Contract, OutputKind
+from ai.finding import (
+    Box,
+    Embedding,
+    Finding,
+    Heatmap,
+    Mask,
+    Measurement,
+    Point,
+    Text,
+    Verdict,
+)
+from ai.prepared import Grid, Tensors
+from ai.reading import marks, numbers, overlays, words
+from ai.reading.answered import Answered, answered
+from dicom.errors import Unsuitable
 
-from ai.contract import Class, Code, Contract, Output, OutputKind, Quantity
-from dicom.errors import BadAnswer, Unsuitable
+__all__ = [
+    "Box",
+    "Embedding",
+    "Finding",
+    "Heatmap",
+    "Mask",
+    "Measurement",
+    "Point",
+    "Text",
+    "Verdict",
+    "read",
+]
 
-_MAX_WORDS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One measured number, rounded to the digits that are reported."""
-
-    output: str
-    """The output tensor it came from."""
-    name: Code
-    value: float
-    unit: Code
-    site: Code | None
-    decimals: int
-    image: int | None = None
-    """Which image it is about, by its place in the source's references; None for all of them."""
-    interval: tuple[float, float] | None = None
-    """Within which it lies at the contract's coverage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether one class is present, and how probable that is."""
-
-    output: str
-    name: Code
-    probability: float
-    is_present: bool
-    site: Code | None
-    image: int | None = None
-    in_set: bool | None = None
-    """Whether it is in the conformal set; None where the contract asks for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """Which pixels belong to which segment."""
-
-    output: str
-    segments: tuple[Class, ...]
-    """Segment 1 is the first."""
-    labels: Sequence[npt.NDArray[np.uint8]]
-    """For each image of the source, in the order of its references: labels (y, x), 0 for none."""
-    site: Code | None
+_READ: Final[Mapping[OutputKind, Callable[[Answered], Iterable[Finding]]]] = {
+    OutputKind.MEASUREMENT: numbers.measurement,
+    OutputKind.CLASSIFICATION: numbers.classification,
+    OutputKind.MASK: overlays.mask,
+    OutputKind.BOXES: marks.boxes,
+    OutputKind.POINTS: marks.points,
+    OutputKind.TEXT: words.text,
+    OutputKind.HEATMAP: overlays.heatmap,
+    OutputKind.EMBEDDING: numbers.embedding,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle on one image; edges in its pixels, 0 at the outer edge of the first."""
-
-    output: str
-    name: Code
-    score: float
-    image: int
-    top: float
-    left: float
-    bottom: float
-    right: float
-    site: Code | None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A place on one image, in its pixels: 0.5 is the middle of the first."""
-
-    output: str
-    name: Code
-    score: float
-    image: int
-    row: float
-    column: float
-    site: Code | None
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A draft in words."""
-
-    output: str
-    title: Code
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Heatmap:
-    """A value for each pixel, or for each block of pixels."""
-
-    output: str
-    title: Code
-    unit: Code | None
-    values: Sequence[npt.NDArray[np.float32]]
-    """For each image of the source (y, x); of a whole-slide image one, a pixel for each tile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """What the model made of its input, for watching over drift; in no report."""
-
-    output: str
-    vector: tuple[float, ...]
-
-
-Finding = Measurement | Verdict | Mask | Box | Point | Text | Heatmap | Embedding
-
-
-def read(contract: Contract, answer: Mapping[str, npt.NDArray[Any]]) -> tuple[Measurement, ...]:
+def read(contract: Contract, answer: Tensors, grid: Grid | None = None) -> tuple[Finding, ...]:
     """Turn a model's output arrays into findings, in the contract's order.
 
-    Raises Unsuitable when the model refuses its input, BadAnswer when an output is missing, has
-    another type or shape than the contract says, is not finite, or lies outside its limits.
+    `answer` holds an array for each output, the rows of several requests joined and their items
+    numbered throughout (ai/joined.py); `grid` is the way back to the source's images, which masks,
+    boxes, points and heat maps need. Raises Unsuitable when the model refuses its input, BadAnswer
+    when an output is missing, has another type or shape than the contract says, is not finite, or
+    lies outside its limits.
     """
-    refusals = [output for output in contract.outputs if output.kind is OutputKind.REFUSAL]
-    for output in refusals:
-        words = _words(output, answer)
-        if words:
-            raise Unsuitable(f"the model refuses this Series: {words}")
-    return tuple(
-        _measurement(output, output.quantity, answer)
-        for output in contract.outputs
-        if output.quantity is not None
-    )
-
-
-def _array(output: Output, answer: Mapping[str, npt.NDArray[Any]], kind: str) -> npt.NDArray[Any]:
-    array = answer.get(output.name)
-    if array is None:
-        raise BadAnswer(f"output {output.name} is missing from the answer")
-    if array.shape != (1,) or array.dtype.kind != kind:
-        shape, dtype = list(array.shape), array.dtype
-        raise BadAnswer(f"output {output.name} came as {dtype} {shape}, not one value")
-    return array
-
-
-def _words(output: Output, answer: Mapping[str, npt.NDArray[Any]]) -> str:
-    raw = _array(output, answer, "O")[0]
-    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-    # The words go into logs: one line, no control characters, no more than needed.
-    return "".join(sign for sign in text if sign.isprintable())[:_MAX_WORDS]
-
-
-def _measurement(
-    output: Output, quantity: Quantity, answer: Mapping[str, npt.NDArray[Any]]
-) -> Measurement:
-    value = float(_array(output, answer, np.dtype(np.float32).kind)[0])
-    if not math.isfinite(value):
-        raise BadAnswer(f"output {output.name} is {value}, not a number")
-    if not quantity.low <= value <= quantity.high:
-        limits = f"{quantity.low:g} to {quantity.high:g}"
-        raise BadAnswer(f"output {output.name} is {value:g}, outside its limits {limits}")
-    return Measurement(
-        output=output.name,
-        name=quantity.name,
-        value=round(value, quantity.decimals),
-        unit=quantity.unit,
-        site=quantity.site,
-        decimals=quantity.decimals,
-    )
+    said = [answered(output, contract, answer, grid) for output in contract.outputs]
+    for each in said:
+        if each.output.kind is OutputKind.REFUSAL and (why := words.refusal(each)):
+            raise Unsuitable(f"the model refuses this Series: {why}")
+    found: list[Finding] = []
+    for each in said:
+        if each.output.kind in _READ:
+            found.extend(_READ[each.output.kind](each))
+    return tuple(found)

@@ -24,7 +24,7 @@ INTERCEPT: Final = -1024
 _AIR, _BODY, _TABLE = -1000, 40, 120
 _LUNG_MM: Final = (52.0, 78.0)
 """Half axes of a lung at its widest, (x, y)."""
-_BEGUN: Final = datetime(2026, 3, 2, 9, 30, 0, tzinfo=UTC)
+BEGUN: Final = datetime(2026, 3, 2, 9, 30, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +234,10 @@ def _identify(ds: Dataset, patient: Patient, label: str) -> None:
 
 
 def _describe_scan(ds: Dataset, shape: Shape, z: int) -> None:
-    when = _BEGUN + timedelta(milliseconds=250 * z)
+    when = BEGUN + timedelta(milliseconds=250 * z)
     date, clock = when.strftime("%Y%m%d"), when.strftime("%H%M%S.%f")
     ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = date
-    ds.StudyTime = ds.SeriesTime = _BEGUN.strftime("%H%M%S")
+    ds.StudyTime = ds.SeriesTime = BEGUN.strftime("%H%M%S")
     ds.AcquisitionTime = ds.ContentTime = clock
     ds.Modality = "CT"
     ds.Manufacturer = "Penumbra"

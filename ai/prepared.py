@@ -32,8 +32,9 @@ class Grid(Protocol):
     the tensor was. Tiles have items alone: a value for each.
     """
 
-    items: int
-    """Length of the first axis."""
+    @property
+    def items(self) -> int:
+        """Length of the first axis."""
 
     def labels(self, array: npt.NDArray[Any]) -> Sequence[npt.NDArray[np.uint8]]:
         """Lay labels over the images, nearest neighbour: one array (y, x) for each.
@@ -44,6 +45,9 @@ class Grid(Protocol):
     def values(self, array: npt.NDArray[Any]) -> Sequence[npt.NDArray[np.float32]]:
         """Lay values over the images, linearly; coarser arrays are stretched. Raises BadAnswer."""
 
+    def image(self, item: int) -> int | None:
+        """Find the image of the source that an item is of; None where it lies outside them all."""
+
     def spot(self, item: float, row: float, column: float) -> Spot | None:
         """Find the place of an array's point; None where it lies outside every image."""
 
@@ -51,12 +55,21 @@ class Grid(Protocol):
 class Prepared(Protocol):
     """A Series, ready to be asked about."""
 
-    source: Source
-    grid: Grid
-    batches: int
-    """Requests that make up the whole; the answers' rows are joined in their order."""
-    is_sequence: bool
-    """Whether they are one Triton sequence: in order, to one server, and the last answer counts."""
+    @property
+    def source(self) -> Source:
+        """Which stored objects it is about."""
+
+    @property
+    def grid(self) -> Grid:
+        """The way back."""
+
+    @property
+    def batches(self) -> int:
+        """Requests that make up the whole; the answers' rows are joined in their order."""
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether they are one Triton sequence: in order, to one server, the last answer counts."""
 
     def tensors(self, batch: int) -> Tensors:
         """Make the arrays of one request, by input name. May be called again for a retry."""

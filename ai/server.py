@@ -18,6 +18,8 @@ from dicom.errors import ConfigFault
 
 REFERENCE_REPOSITORY: Final = Path(__file__).parent / "serving" / "repository"
 """The models that come with Penumbra."""
+OWN_BACKENDS: Final = Path(__file__).parent / "serving" / "backends"
+"""Backends in Python that stand in for those in C++ that the wheel does not carry."""
 ENVIRONMENT_VARIABLE: Final = "PENUMBRA_TRITON_ENV"
 
 _ASK = """
@@ -86,7 +88,7 @@ def prepare(
     if not (triton / "bin" / "tritonserver").exists():
         words = f"{environment} has no nvidia-pytriton; make it with deploy/setup-triton.sh"
         raise ConfigFault([(ENVIRONMENT_VARIABLE, words)])
-    backends = _lay_out_python_backend(triton, asked["version"], scratch)
+    backends = _lay_out_backends(triton, asked["version"], scratch)
     libraries = (asked["library"], str(packages / "nvidia_pytriton.libs"))
     return Launch(
         command=(
@@ -99,6 +101,10 @@ def prepare(
             "--allow-gpu-metrics=false",
             "--exit-timeout-secs=5",
             "--exit-on-error=false",
+            # All models are loaded at the start, and a client may load one anew: what the node does
+            # for a model whose process died.
+            "--model-control-mode=explicit",
+            "--load-model=*",
         ),
         env={
             "LD_LIBRARY_PATH": ":".join(part for part in libraries if part),
@@ -154,7 +160,7 @@ def _facts(environment: Path) -> dict[str, str]:
     return facts
 
 
-def _lay_out_python_backend(triton: Path, version: str, scratch: Path) -> Path:
+def _lay_out_backends(triton: Path, version: str, scratch: Path) -> Path:
     # The wheel keeps one stub per Python version apart; the server wants the right one beside
     # the backend's library.
     backends = scratch / "backends"
@@ -171,6 +177,9 @@ def _lay_out_python_backend(triton: Path, version: str, scratch: Path) -> Path:
         stub,
     ):
         shutil.copy(source, python / source.name)
+    for backend in OWN_BACKENDS.glob("*/model.py"):
+        (backends / backend.parent.name).mkdir(exist_ok=True)
+        shutil.copy(backend, backends / backend.parent.name)
     return backends
 
 

@@ -22,6 +22,8 @@ def check(tables: Tables, folder: Path) -> Found:
         if destination.get("kind") == "stow":
             yield from _urls(("destinations", name), destination)
             yield from _files(("destinations", name, "tls"), destination.get("tls"), folder)
+    for name, model in named_tables(tables, "models"):
+        yield from _files(("models", name, "tls"), model.get("tls"), folder)
     fhir = table(tables, "fhir")
     yield from _urls(("fhir",), fhir, "server")
     yield from _files(("fhir", "tls"), fhir.get("tls"), folder)
@@ -33,6 +35,11 @@ def secret_places(tables: Tables) -> Iterator[Place]:
         for name, _ in named_tables(tables, "destinations"):
             yield "destinations", name, "auth", key
         yield "fhir", "auth", key
+    for name, model in named_tables(tables, "models"):
+        yield "models", name, "token"
+        yield "models", name, "split_key"
+        for header in table(model, "headers"):
+            yield "models", name, "headers", header
 
 
 def _urls(here: Place, server: Tables, key: str = "url") -> Found:
@@ -66,7 +73,7 @@ def is_loopback(url: SplitResult) -> bool:
 
 
 def tls_files(settings: Settings) -> Found:
-    """Yield what is wrong with the files of `tls` tables of peers, destinations and [fhir]."""
+    """Yield what is wrong with the files of `tls` tables, whosever they are."""
     from config import certificates
 
     tables: list[tuple[Place, Any]] = [
@@ -76,6 +83,7 @@ def tls_files(settings: Settings) -> Found:
         (("destinations", name, "tls"), getattr(each, "tls", None))
         for name, each in settings.destinations.items()
     ]
+    tables += [(("models", name, "tls"), each.tls) for name, each in settings.models.items()]
     tables.append((("fhir", "tls"), settings.fhir.tls))
     for place, tls in tables:
         if isinstance(tls, ClientTls):

@@ -1,5 +1,6 @@
 """The shape of the [destinations.NAME] tables, one class per kind."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,9 +8,19 @@ from pydantic import Field
 
 from config import object_names
 from config.shapes import ClientTls, Seconds, Secret, Table, Target
+from dicom import result_kinds
 
 
-class FolderDestination(Target):
+class ResultTarget(Target):
+    """What destinations have in common when results of models go there."""
+
+    results: tuple[result_kinds.Name, ...] | None = None
+    """Which kinds of results it is sent; all of them without it."""
+    results_without_originals: bool = False
+    """Whether results go there although nobody knows that the images are there."""
+
+
+class FolderDestination(ResultTarget):
     """A folder that receives Part 10 files."""
 
     kind: Literal["folder"]
@@ -18,7 +29,7 @@ class FolderDestination(Target):
     """How files are named under it: config/object_names.py."""
 
 
-class ObjectStoreDestination(Target):
+class ObjectStoreDestination(ResultTarget):
     """A bucket prefix on S3, Google Cloud Storage, Azure, or a file URL."""
 
     kind: Literal["object-store"]
@@ -43,7 +54,7 @@ class ObjectStoreDestination(Target):
     """Whether a list of what was delivered of a Study is written beside it."""
 
 
-class DicomDestination(Target):
+class DicomDestination(ResultTarget):
     """A peer that receives by C-STORE."""
 
     kind: Literal["dicom"]
@@ -88,7 +99,7 @@ Auth = Annotated[BasicAuth | BearerAuth | OAuth2, Field(discriminator="kind")]
 """Who we are to a server."""
 
 
-class StowDestination(Target):
+class StowDestination(ResultTarget):
     """A DICOMweb server that receives by STOW-RS."""
 
     kind: Literal["stow"]
@@ -112,3 +123,9 @@ Destination = Annotated[
     FolderDestination | ObjectStoreDestination | DicomDestination | StowDestination,
     Field(discriminator="kind"),
 ]
+
+
+def results_taken(destinations: Mapping[str, Destination]) -> dict[str, frozenset[str]]:
+    """Give the kinds of results that destinations are sent, of those that are not sent all."""
+    chosen = {name: table.results for name, table in destinations.items()}
+    return {name: frozenset(kinds) for name, kinds in chosen.items() if kinds is not None}

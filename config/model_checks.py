@@ -12,9 +12,8 @@ def check(tables: Tables) -> Found:
     for name, model in named_tables(tables, "models"):
         is_predict = "predict" in model
         for i, text in texts(model.get("endpoints")):
-            if words := _words(text, is_predict=is_predict):
-                yield ("models", name, "endpoints", i), words
-            elif words := _in_the_clear(text, model):
+            words = _words(text, is_predict=is_predict) or _in_the_clear(text, model)
+            if words:
                 yield ("models", name, "endpoints", i), words
 
 

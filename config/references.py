@@ -16,6 +16,7 @@ from config import (
     client_checks,
     destination_checks,
     lake_checks,
+    model_checks,
     privacy,
     rule_checks,
     secrets,
@@ -47,7 +48,7 @@ def check(tables: Tables, folder: Path, *, with_secrets: bool = True) -> Found:
         _disk,
         _peers,
         destination_checks.check,
-        _models,
+        model_checks.check,
         rule_checks.check,
         _mqtt,
         sharing_checks.check,
@@ -169,14 +170,6 @@ def _tls_names(tables: Tables, here: Place, names: Any) -> Found:
         yield here, "asks for a certificate, and there is no [tls]: the peer could never come"
     elif listed and "client_ca" not in table(tables, "tls"):
         yield here, "asks for a certificate, and [tls] has no client_ca that could vouch for one"
-
-
-def _models(tables: Tables) -> Found:
-    for name, model in named_tables(tables, "models"):
-        for i, text in texts(model.get("endpoints")):
-            host, _, port = text.rpartition(":")
-            if not host or "/" in text or not port.isascii() or not port.isdigit():
-                yield ("models", name, "endpoints", i), "must be host:port, Triton's gRPC port"
 
 
 def _mqtt(tables: Tables) -> Found:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the Debian packages that tests and demo use: DCMTK, Orthanc, mosquitto, PostgreSQL,
-# libpython, and the libraries that OpenCV takes for granted.
+# PixelMed's validator of reports, libpython, and the libraries that OpenCV takes for granted.
 #   deploy/setup-peers.sh             (NO_APT=1 leaves the machine as it is)
 # Never fails: what cannot be installed is named in one line, with what is then left out.
 set -eu
@@ -17,6 +17,8 @@ Orthanc|orthanc|tests with Orthanc are skipped, and the demo's PACS is pynetdico
 /usr/share/orthanc/plugins/libOrthancDicomWeb.so|orthanc-dicomweb|tests of STOW-RS are skipped
 mosquitto|mosquitto|tests with a broker are skipped, and the demo publishes no events
 initdb|postgresql|tests with PostgreSQL are skipped
+java|default-jre-headless|reports are not shown to PixelMed's validator
+/usr/share/java/pixelmed.jar|libpixelmed-java|reports are not shown to PixelMed's validator
 libGL.so.1|libgl1 libglib2.0-0|no text is found in pixels, and tests of that are skipped
 "
 if [ -x "$triton/bin/python" ]; then

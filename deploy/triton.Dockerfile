@@ -8,4 +8,6 @@ USER 1000:1000
 EXPOSE 8000 8001 8002
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/v2/health/live', timeout=4)"]
-CMD ["tritonserver", "--model-repository=/models", "--exit-on-error=false"]
+# Models may be loaded anew by a client: what the node does for one whose process died.
+CMD ["tritonserver", "--model-repository=/models", "--exit-on-error=false", \
+    "--model-control-mode=explicit", "--load-model=*"]

@@ -140,6 +140,18 @@ class Refused(DeliveryFault):
     code = "refused"
 
 
+class OriginalsAbsent(DeliveryFault):
+    """A result may not go where the images that it is about are not."""
+
+    code = "originals-absent"
+
+
+class Misfit(Fault):
+    """A result does not fit the originals that it is about, or breaks the standard."""
+
+    code = "misfit"
+
+
 class DeidFault(Fault):
     """De-identification could not finish; nothing may leave."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from config.destinations import results_taken
 from config.model import Node, Settings
 from dicom.context import storage_contexts
 from node.account import AccountKeeper
@@ -357,6 +358,7 @@ def _settler(settings: Settings, ledger: Ledger, reader: SpoolReader, asking: As
         ask=ask,
         staging=settings.staging.destination if settings.staging else "",
         tells_fhir=settings.fhir.server is not None,
+        taken=results_taken(settings.destinations),
     )
 
 

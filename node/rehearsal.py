@@ -11,6 +11,7 @@ from typing import Self
 from pydicom.dataset import Dataset
 
 from config.conditions import Undecided
+from config.destinations import results_taken
 from config.model import Settings
 from dicom import part10
 from dicom.entity import Arrival, Origin, SeriesKey
@@ -20,7 +21,7 @@ from node.ledger import open_ledger
 from node.traits import Traits, attributes, route, with_study
 from routing.explain import Account, explain
 from routing.job import NewJob
-from routing.plan import Plan, Settled, plan, plan_both, timed
+from routing.plan import ALL, Plan, Settled, Taken, plan, plan_both, timed
 from routing.replay import Change, compare
 from routing.rules import Per, Rule, compile_rules
 from storage.ledger.past import Past, PastSeries
@@ -107,7 +108,12 @@ def of_study(settings: Settings, study_instance_uid: str) -> list[Rehearsed]:
         why = archive.reasons(study_instance_uid)
         found = [
             replace(
-                _rehearsed(archive.settled(one), archive.rules, one.jobs if one.revision else None),
+                _rehearsed(
+                    archive.settled(one),
+                    archive.rules,
+                    one.jobs if one.revision else None,
+                    archive.taken,
+                ),
                 why=why.get(one.key.series_instance_uid, ""),
             )
             for one in archive.past.of_study(study_instance_uid)
@@ -135,11 +141,14 @@ def replay(settings: Settings, since: float, study: str = "") -> Iterator[Replay
 
 
 def _rehearsed(
-    series: Settled, rules: Sequence[Rule], made: tuple[NewJob, ...] | None = None
+    series: Settled,
+    rules: Sequence[Rule],
+    made: tuple[NewJob, ...] | None = None,
+    taken: Taken = ALL,
 ) -> Rehearsed:
     is_result = series.origin is Origin.AI
     accounts = () if is_result else tuple(explain(rules, series.attributes))
-    owed = timed(plan_both(series, rules).jobs, rules, time.time())
+    owed = timed(plan_both(series, rules, taken).jobs, rules, time.time())
     return Rehearsed(series.key, series.revision, series.origin, accounts, owed, made)
 
 
@@ -149,6 +158,7 @@ class _Archive:
     def __init__(self, settings: Settings) -> None:
         data_dir = settings.node.data_dir
         self.rules = compile_rules(settings.rules)
+        self.taken = results_taken(settings.destinations)
         reader = SpoolReader(data_dir / "spool", spool_keys(settings.node))
         self._traits = Traits(reader, self.rules, settings.peers)
         self._ledger = open_ledger(settings)
@@ -165,7 +175,8 @@ class _Archive:
         """Make of a Series of the past what is planned for. Raises as Traits.read."""
         study = self._traits_of_study(one.key.study_instance_uid)
         asked = with_study(self._traits.read(one.example), study)
-        return Settled(one.key, one.revision or 1, one.origin, one.rule, asked)
+        sop_class = one.example.arrival.sop_class_uid
+        return Settled(one.key, one.revision or 1, one.origin, one.rule, asked, sop_class)
 
     def settled_since(self, since: float, study: str) -> Iterator[PastSeries]:
         """Yield the Series that settled since a time, of a Study if one is named."""
@@ -188,5 +199,8 @@ class _Archive:
     def plan(self, one: PastSeries, *, whole: bool) -> Plan:
         """Say what a Series owes, by rules per Study too if `whole`. Raises as `settled`."""
         series = self.settled(one)
-        owed = plan_both(series, self.rules) if whole else plan(series, self.rules)
+        if whole:
+            owed = plan_both(series, self.rules, self.taken)
+        else:
+            owed = plan(series, self.rules, taken=self.taken)
         return Plan(timed(owed.jobs, self.rules, time.time()), owed.undecided)

@@ -15,7 +15,7 @@ from dicom.entity import Origin, SeriesKey
 from node.associations import Closed
 from node.traits import Traits, with_study
 from routing.job import Kind, NewJob
-from routing.plan import Plan, Settled, plan, timed, with_staging
+from routing.plan import ALL, Plan, Settled, Taken, plan, timed, with_staging
 from routing.rules import Per, Rule
 from routing.settle import Completion, Timing, due, due_study
 from storage.ledger.settling import OpenSeries, Settling
@@ -44,6 +44,7 @@ class Settler:
         ask: Ask | None = None,
         staging: str = "",
         tells_fhir: bool = False,
+        taken: Taken = ALL,
     ) -> None:
         self._settling = settling
         self._studies = studies
@@ -56,6 +57,8 @@ class Settler:
         """Where Series are put for the workers of other machines; "" for nowhere."""
         self._tells_fhir = tells_fhir
         """Whether a FHIR server is told of each settled Study."""
+        self._taken = taken
+        """Which kinds of results destinations are sent."""
         self._waiting_for: dict[str, set[SeriesKey]] = {}
         """Series that were looked at, by each association that had not been released then."""
         self._closed: Closed | None = None
@@ -107,7 +110,7 @@ class Settler:
         key = one.pending.key
         owed = self._plan(one)
         if one.pending.origin is Origin.AI and not owed.jobs:
-            # The rule was renamed or lost its results_to; the report stays in the spool.
+            # The rule was renamed or lost its results_to, or nobody takes this kind; it stays here.
             log.warning("result goes nowhere", rule=one.rule, result=one.example.digest)
         undecided = _unplanned(key, owed, now)
         jobs = with_staging(timed(owed.jobs, self._rules, now), self._staging)
@@ -136,7 +139,9 @@ class Settler:
     def _plan(self, one: OpenSeries) -> Plan:
         key, origin = one.pending.key, one.pending.origin
         attributes = self._traits.of(one.example)
-        return plan(Settled(key, one.revision, origin, one.rule, attributes), self._rules)
+        sop_class = one.example.arrival.sop_class_uid
+        settled = Settled(key, one.revision, origin, one.rule, attributes, sop_class)
+        return plan(settled, self._rules, taken=self._taken)
 
     def _settle_studies(self, now: float, until: float) -> int:
         later: list[tuple[OpenStudy, float]] = []

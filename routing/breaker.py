@@ -17,6 +17,9 @@ FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 16.0
 """Waits between two questions double up to here, give or take a quarter: a target that comes back
 is noticed within 20 s."""
+LONGEST_WAIT_OF_MODEL_S: Final = 2.0
+"""The same for models: asking one is a look at whether it is ready, and a reader waits for what it
+finds. One that comes back is noticed within 3 s."""
 LONGEST_QUESTION_S: Final = 600.0
 """So long at most nobody else asks beside one who asks, however long leases are."""
 BLAMING: Final = (Unreachable, Busy, ModelUnavailable)
@@ -126,7 +129,7 @@ def failed(
         noted,
         tries=tries,
         since=breaker.since if breaker.state is State.TRIAL else now,
-        next_at=now + _wait_s(tries, chance),
+        next_at=now + _wait_s(tries, chance, fault),
         needs_job=is_there,
     )
 
@@ -168,7 +171,7 @@ def answered(breaker: Breaker, fault: Fault | None, now: float, chance: float) -
             breaker,
             state=TRANSITIONS[breaker.state, Sign.SILENT],
             tries=tries,
-            next_at=now + _wait_s(tries, chance),
+            next_at=now + _wait_s(tries, chance, fault),
             needs_job=False,
             fault=fault.code,
             words=str(fault),
@@ -184,8 +187,10 @@ def may_run(breaker: Breaker, running: int) -> bool:
     return breaker.state is State.CLOSED or (breaker.state is State.TRIAL and running == 0)
 
 
-def _wait_s(tries: int, chance: float) -> float:
+def _wait_s(tries: int, chance: float, fault: Fault) -> float:
     """Give the wait after the n-th question in vain; `chance` is uniform in [0, 1)."""
+    is_model = isinstance(fault, ModelUnavailable)
+    longest_s = LONGEST_WAIT_OF_MODEL_S if is_model else LONGEST_WAIT_S
     # Bounded before it is raised: a target may be away for weeks.
-    wait_s = min(FIRST_WAIT_S * 2.0 ** min(tries, 10), LONGEST_WAIT_S)
+    wait_s = min(FIRST_WAIT_S * 2.0 ** min(tries, 10), longest_s)
     return wait_s * (0.75 + 0.5 * chance)

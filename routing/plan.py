@@ -1,11 +1,12 @@
 """From a complete Series and the rules to the jobs that are owed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final
 
 from config.conditions import Attributes, Undecided
+from dicom import result_kinds
 from dicom.entity import Origin, SeriesKey
 from routing.job import Kind, NewJob, priority_of
 from routing.rules import Per, Rule, choose
@@ -13,6 +14,12 @@ from routing.windows import opens_at
 
 PLANNED: Final = frozenset({Kind.FORWARD, Kind.REIDENTIFY, Kind.INFER})
 """The kinds of jobs that rules ask for; others follow from these, or from what arrives."""
+
+
+Taken = Mapping[str, Collection[str]]
+"""The kinds of results that destinations are sent (dicom/result_kinds.py), by name; one that is
+not here is sent all."""
+ALL: Final[Taken] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Settled:
     made_by: str
     """For a result: the rule that asked for it."""
     attributes: Attributes
+    sop_class_uid: str = ""
+    """Of its Instances; it says what kind of result a Series of results is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +44,12 @@ class Plan:
     undecided: tuple[tuple[Rule, Undecided], ...] = ()
 
 
-def plan_both(series: Settled, rules: Sequence[Rule]) -> Plan:
+def plan_both(series: Settled, rules: Sequence[Rule], taken: Taken = ALL) -> Plan:
     """List what a Series owes in all, its Study being complete as well.
 
     Its attributes must be able to answer for the Study too.
     """
-    first, second = (plan(series, rules, per) for per in Per)
+    first, second = (plan(series, rules, per, taken) for per in Per)
     return Plan(first.jobs + second.jobs, first.undecided + second.undecided)
 
 
@@ -57,13 +66,13 @@ def with_staging(jobs: Sequence[NewJob], destination: str) -> list[NewJob]:
     return [*first.values(), *jobs]
 
 
-def plan(series: Settled, rules: Sequence[Rule], per: Per = Per.SERIES) -> Plan:
+def plan(series: Settled, rules: Sequence[Rule], per: Per = Per.SERIES, taken: Taken = ALL) -> Plan:
     """List what one revision of a Series owes once it is complete, or once its Study is.
 
     A Series from outside owes the `send` and `infer` of every rule that matches; a rule of which
     nobody can say counts as not matching. A result owes the `results_to` of the rule that asked for
-    it and is never inferred again; it keeps its identity, because it goes back to where the patient
-    is known.
+    it, but for destinations that take no results of its kind, and is never inferred again; it keeps
+    its identity, because it goes back to where the patient is known.
     """
     key, revision = series.key, series.revision
     if series.origin is Origin.AI and per is Per.STUDY:
@@ -82,6 +91,7 @@ def plan(series: Settled, rules: Sequence[Rule], per: Per = Per.SERIES) -> Plan:
                 for rule in rules
                 if rule.name == series.made_by
                 for destination in rule.results_to
+                if _takes(destination, series.sop_class_uid, taken)
             )
         )
     jobs: list[NewJob] = []
@@ -99,6 +109,11 @@ def plan(series: Settled, rules: Sequence[Rule], per: Per = Per.SERIES) -> Plan:
             for model in rule.infer
         ]
     return Plan(tuple(jobs), choice.undecided)
+
+
+def _takes(destination: str, sop_class_uid: str, taken: Taken) -> bool:
+    kind = result_kinds.kind_of(sop_class_uid)
+    return kind is None or destination not in taken or kind in taken[destination]
 
 
 def timed(

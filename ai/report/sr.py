@@ -1,233 +1,138 @@
-"""Build a measurement report: a Comprehensive 3D SR after TID 1500 (PS3.16 Annex A).
+"""Build the report of an inference: a Comprehensive 3D SR after TID 1500 (PS3.16 Annex A).
 
-The home of highdicom. The report carries the patient and the study of the stored originals, in
-UTF-8, and is the same byte for byte whenever the same facts are reported.
+COMPLETE and UNVERIFIED. It names the patient and the study of the stored originals, in UTF-8. The
+image library is left out: it takes seconds and a megabyte, and says what the originals say.
 """
 
-import hashlib
-import io
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from highdicom import sr
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
-from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
-from pydicom.filewriter import dcmwrite
-from pydicom.sr.codedict import codes
+from pydicom.sr.codedict import codes as concepts
 from pydicom.uid import ExplicitVRLittleEndian
-from pydicom.valuerep import DA, DT, TM
+from pydicom.valuerep import DT
 
-from ai.contract import Code
-from ai.findings import Measurement
-from ai.header import Source
+from ai.findings import Heatmap
+from ai.header import Reference, Source
+from ai.report import codes
+from ai.report.codes import coded
+from ai.report.envelope import SERIES_NUMBERS, UTF8, Envelope, software_versions
+from ai.report.seg import Segmented
+from ai.report.sr_groups import Groups
+from ai.report.sr_words import evaluations
 from ai.report.subject import Subject
-from ai.result import Result
-from dicom.errors import Unsuitable
-from dicom.part10 import text
-from dicom.uid import IMPLEMENTATION_VERSION_NAME, derive
+from ai.report.survey import Region
+from ai.report.words import line
+from ai.result import Result, ResultKind
+from dicom.uid import derive
 
-MANUFACTURER: Final = "Penumbra"
-SERIES_NUMBER: Final = 9901
-_UTF8: Final = "ISO_IR 192"
-_SAME_AS_SOURCE: Final = (
-    # The modules Patient, Patient Study and General Study (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2):
-    # what names the patient and the visit. Type 2 attributes stay present when empty.
-    ("PatientName", 2),
-    ("PatientID", 2),
-    ("IssuerOfPatientID", 3),
-    ("PatientBirthDate", 2),
-    ("PatientSex", 2),
-    ("PatientAge", 3),
-    ("PatientSize", 3),
-    ("PatientWeight", 3),
-    ("StudyDate", 2),
-    ("StudyTime", 2),
-    ("AccessionNumber", 2),
-    ("ReferringPhysicianName", 2),
-    ("StudyID", 2),
-    ("StudyDescription", 3),
-    ("TimezoneOffsetFromUTC", 3),
-)
+SERIES_NUMBER: Final = SERIES_NUMBERS[ResultKind.SR]
 
 
-def build(subject: Subject, *, now: datetime) -> Result:
-    """Write the report; COMPLETE and UNVERIFIED.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The objects that were made beside the report, and that it refers to."""
 
-    `now` becomes the content date and time: give the time at which the Series was settled, not
-    the clock, so that a second run makes the same bytes. The Series UID follows from study,
-    algorithm and version, the Instance UID from everything the report says.
-    Raises Unsuitable when the originals are of a SOP class that no report can refer to.
-    """
-    series_uid = derive(
-        subject.source.study_instance_uid,
-        subject.contract.algorithm,
-        subject.contract.algorithm_version,
+    segmented: tuple[Segmented, ...] = ()
+    shown: tuple[tuple[Heatmap, Result], ...] = ()
+    """Heat maps with the objects that show them."""
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Each object once."""
+        found = [*(one.result for one in self.segmented), *(result for _, result in self.shown)]
+        return tuple({result.sop_instance_uid: result for result in found}.values())
+
+
+def build(envelope: Envelope, regions: Sequence[Region], made: Made) -> Result:
+    """Write the report about an inference, its refusal, or that it found nothing."""
+    subject = envelope.subject
+    part = " ".join(result.sop_instance_uid for result in made.results)
+    report = sr.Comprehensive3DSR(
+        evidence=_evidence(subject.source, made.results),
+        content=_content(envelope, regions, made)[0],
+        series_instance_uid=envelope.series_uid(ResultKind.SR),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=envelope.instance_uid(ResultKind.SR, part),
+        instance_number=1,
+        manufacturer=codes.MANUFACTURER,
+        manufacturer_model_name=line(subject.contract.algorithm),
+        device_serial_number=line(subject.served.model),
+        software_versions=software_versions(subject),
+        series_description=line(
+            f"{subject.contract.algorithm} {subject.contract.algorithm_version}"
+        ),
+        is_complete=True,
+        is_final=True,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        specific_character_set=UTF8,
     )
-    instance_uid = derive(series_uid, _digest(subject))
-    with pydicom_config.disable_value_validation():  # originals are copied as they are
-        try:
-            report = _report(subject, series_uid, instance_uid, now)
-        except (AttributeError, KeyError, TypeError, ValueError) as fault:
-            words = f"no report can be built from it ({type(fault).__name__})"
-            raise Unsuitable(f"series {subject.source.series_instance_uid}: {words}") from fault
-        return Result(
-            sop_class_uid=str(report.SOPClassUID),
-            sop_instance_uid=instance_uid,
-            series_instance_uid=series_uid,
-            study_instance_uid=subject.source.study_instance_uid,
-            transfer_syntax_uid=str(ExplicitVRLittleEndian),
-            dataset=_encode(report),
-            findings=subject.findings,
-        )
+    used = [code for finding in subject.findings for code in codes.of(finding)]
+    envelope.explain(report, [subject.contract.procedure, *used])
+    envelope.identify(report)
+    for item in report.get("ContributingEquipmentSequence", ()):  # highdicom names itself there
+        item.ContributionDateTime = DT(envelope.moment.replace(tzinfo=None))
+    return envelope.seal(report, ResultKind.SR)
 
 
-def _digest(subject: Subject) -> str:
-    facts = {
-        "sources": sorted(item.sop_instance_uid for item in subject.source.references),
-        "findings": [asdict(finding) for finding in subject.findings],
-        "served": _provenance(subject),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _provenance(subject: Subject) -> list[str]:
+def provenance(subject: Subject) -> list[str]:
+    """Say what answered: the server, the model and its digest, and the algorithm's settings."""
     served = subject.served
     lines = [f"server {served.server}", f"model {served.model} version {served.version}"]
+    if digest := served.parameters.get("penumbra.digest", ""):
+        lines.append(f"sha256 {digest}")
     if subject.contract.settings:
         lines.append(subject.contract.settings)
     return lines
 
 
-def _report(
-    subject: Subject, series_uid: str, instance_uid: str, now: datetime
-) -> sr.Comprehensive3DSR:
-    contract = subject.contract
-    report = sr.Comprehensive3DSR(
-        evidence=_evidence(subject.source),
-        content=_content(subject, instance_uid)[0],
-        series_instance_uid=series_uid,
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=instance_uid,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=contract.algorithm[:64],
-        device_serial_number=subject.served.model[:64],
-        software_versions=(contract.algorithm_version[:64], IMPLEMENTATION_VERSION_NAME),
-        series_description=f"{contract.algorithm} {contract.algorithm_version}"[:64],
-        is_complete=True,
-        is_final=True,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        specific_character_set=_UTF8,
-        coding_schemes=_private_schemes(subject) or None,
-    )
-    for keyword, value in _copied(subject.source.head).items():
-        setattr(report, keyword, value)
-    report.ContentDate = report.InstanceCreationDate = DA(now.date())
-    report.ContentTime = report.InstanceCreationTime = TM(now.time())
-    for item in report.get("ContributingEquipmentSequence", ()):  # highdicom names itself there
-        item.ContributionDateTime = DT(now.replace(tzinfo=None))
-    return report
-
-
-def _copied(head: Dataset) -> dict[str, str]:
-    values = {keyword: text(head, keyword) for keyword, _ in _SAME_AS_SOURCE}
-    return {
-        keyword: values[keyword]
-        for keyword, kind in _SAME_AS_SOURCE
-        if kind == 2 or values[keyword]
-    }
-
-
-def _evidence(source: Source) -> list[Dataset]:
-    # highdicom checks a patient's values more strictly than scanners write them, so it is given
-    # none; the stored ones are laid over the report afterwards.
-    evidence = []
-    for reference in source.references:
-        item = Dataset()
-        item.SOPClassUID = reference.sop_class_uid
-        item.SOPInstanceUID = reference.sop_instance_uid
-        item.StudyInstanceUID = source.study_instance_uid
-        item.SeriesInstanceUID = source.series_instance_uid
-        item.PatientID = item.PatientName = item.PatientBirthDate = item.PatientSex = ""
-        item.AccessionNumber = item.StudyID = item.StudyDate = item.StudyTime = ""
-        evidence.append(item)
-    return evidence
-
-
-def _content(subject: Subject, instance_uid: str) -> sr.MeasurementReport:
-    contract = subject.contract
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=derive("device", contract.algorithm, contract.algorithm_version),
-        name=contract.algorithm,
-        manufacturer_name=MANUFACTURER,
-        model_name=subject.served.model,
-        serial_number=contract.algorithm_version,
-    )
-    observer = sr.ObserverContext(codes.DCM.Device, device)
-    return sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=_coded(contract.procedure),
-        imaging_measurements=_groups(subject, instance_uid),
-        title=codes.DCM.ImagingMeasurementReport,
-    )
-
-
-def _groups(subject: Subject, instance_uid: str) -> list[sr.MeasurementsAndQualitativeEvaluations]:
-    algorithm = sr.AlgorithmIdentification(
-        name=subject.contract.algorithm,
-        version=subject.contract.algorithm_version,
-        parameters=_provenance(subject),
-        manufacturer=MANUFACTURER,
-    )
-    sites = list(dict.fromkeys(finding.site for finding in subject.findings))
-    groups = []
-    for site in sites:
-        name = site.meaning if site else "Series"
-        members = [finding for finding in subject.findings if finding.site == site]
-        groups.append(
-            sr.MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=sr.TrackingIdentifier(
-                    uid=derive(instance_uid, "tracking", name),
-                    identifier=f"{subject.contract.algorithm}: {name}",
-                ),
-                algorithm_id=algorithm,
-                finding_sites=[sr.FindingSite(_coded(site))] if site else None,
-                measurements=[_measurement(finding) for finding in members],
-            )
+def _evidence(source: Source, results: Iterable[Result]) -> list[Dataset]:
+    originals = [
+        _evident(source.study_instance_uid, source.series_instance_uid, reference)
+        for reference in source.references
+    ]
+    return originals + [
+        _evident(
+            result.study_instance_uid,
+            result.series_instance_uid,
+            Reference(result.sop_class_uid, result.sop_instance_uid),
         )
-    return groups
-
-
-def _measurement(finding: Measurement) -> sr.Measurement:
-    return sr.Measurement(name=_coded(finding.name), value=finding.value, unit=_coded(finding.unit))
-
-
-def _coded(code: Code) -> sr.CodedConcept:
-    return sr.CodedConcept(code.value, code.scheme, code.meaning)
-
-
-def _private_schemes(subject: Subject) -> Sequence[CodingSchemeIdentificationItem]:
-    # PS3.3 C.12.1.1.1: a private scheme is explained inside the object that uses it.
-    used = {subject.contract.procedure.scheme}
-    for finding in subject.findings:
-        used |= {finding.name.scheme, finding.unit.scheme}
-        used |= {finding.site.scheme} if finding.site else set()
-    private = sorted(scheme for scheme in used if scheme.startswith("99"))
-    return [
-        CodingSchemeIdentificationItem(
-            scheme, name=f"Private codes of {scheme[2:]}", responsible_organization=MANUFACTURER
-        )
-        for scheme in private
+        for result in results
     ]
 
 
-def _encode(report: sr.Comprehensive3DSR) -> bytes:
-    plain = Dataset()
-    plain.update({element.tag: element for element in report})
-    buffer = io.BytesIO()
-    dcmwrite(buffer, plain, implicit_vr=False, little_endian=True)
-    return buffer.getvalue()
+def _evident(study_uid: str, series_uid: str, reference: Reference) -> Dataset:
+    # highdicom checks a patient's values more strictly than scanners write them, so it is given
+    # none; the stored ones are laid over the report afterwards.
+    item = Dataset()
+    item.SOPClassUID = reference.sop_class_uid
+    item.SOPInstanceUID = reference.sop_instance_uid
+    item.StudyInstanceUID = study_uid
+    item.SeriesInstanceUID = series_uid
+    item.PatientID = item.PatientName = item.PatientBirthDate = item.PatientSex = ""
+    item.AccessionNumber = item.StudyID = item.StudyDate = item.StudyTime = ""
+    return item
+
+
+def _content(envelope: Envelope, regions: Sequence[Region], made: Made) -> sr.MeasurementReport:
+    contract = envelope.subject.contract
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=derive("device", contract.algorithm, contract.algorithm_version),
+        name=contract.algorithm,
+        manufacturer_name=codes.MANUFACTURER,
+        model_name=envelope.subject.served.model,
+        serial_number=contract.algorithm_version,
+    )
+    observer = sr.ObserverContext(concepts.DCM.Device, device)
+    about = provenance(envelope.subject)
+    report = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=coded(contract.procedure),
+        imaging_measurements=Groups(envelope, about).write(regions, made.segmented),
+        title=concepts.DCM.ImagingMeasurementReport,
+    )
+    if (said := evaluations(envelope, made.shown)) is not None:
+        report[0].ContentSequence.append(said)
+    return report

@@ -18,7 +18,7 @@ from pydicom.filewriter import dcmwrite
 from ai import declared, phantom, server
 from ai.contract import Contract, Served, Tensor
 from ai.phantom import Truth
-from ai.pipeline import Part10, Pool, Result
+from ai.pipeline import Outcome, Part10, Pool
 from config.models import Model
 from dicom.errors import ConfigFault
 from examples.peers import triton as peer
@@ -62,6 +62,14 @@ class TritonPythonModel:
         if how == 8:
             raise RuntimeError("the model fell over")
         tensors = [pb_utils.Tensor(name, array) for name, array in values.items()]
+        regions = {
+            9: np.zeros([size - 1 for size in volume.shape], dtype=np.uint8),
+            10: np.zeros(volume.shape, dtype=np.float32),
+            11: np.full(volume.shape, 7, dtype=np.uint8),
+            12: np.zeros(volume.shape[1:], dtype=np.uint8),
+        }.get(how, np.zeros(volume.shape, dtype=np.uint8))
+        if how != 13:
+            tensors.append(pb_utils.Tensor("regions", regions))
         tensors.append(pb_utils.Tensor("refusal", np.array([refusal], dtype=np.object_)))
         return pb_utils.InferenceResponse(output_tensors=tensors)
 """
@@ -154,8 +162,11 @@ def environment() -> Path:
 
 @pytest.fixture(scope="session")
 def triton(environment, tmp_path_factory) -> Iterator[peer.Triton]:
-    """A real Triton that serves the reference models."""
-    with peer.running(tmp_path_factory.mktemp("triton"), environment=environment) as running:
+    """A real Triton that serves the reference model of chest CT alone."""
+    folder = tmp_path_factory.mktemp("triton")
+    (folder / "models").mkdir()
+    (folder / "models" / "ct_emphysema").symlink_to(server.REFERENCE_REPOSITORY / "ct_emphysema")
+    with peer.running(folder, repository=folder / "models", environment=environment) as running:
         yield running
 
 
@@ -189,7 +200,7 @@ def doomed(environment, tmp_path) -> Iterator[tuple[peer.Triton, Path]]:
 
 
 @pytest.fixture
-def ask(settled) -> Iterator[Callable[[Model, Sequence[Part10]], Result]]:
+def ask(settled) -> Iterator[Callable[[Model, Sequence[Part10]], Outcome]]:
     """Infer as a worker does: one pool for the whole test."""
     pool = Pool()
     yield lambda settings, series: pool.infer("emphysema", settings, series, now=settled)

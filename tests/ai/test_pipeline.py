@@ -45,7 +45,7 @@ def test_the_report_of_a_real_answer_reads_with_dcmtk(ask, triton, series, truth
     """DCMTK prints the measured numbers, the server's version and the model's."""
     result = ask(_model(triton.endpoint), series)
     path = tmp_path / "sr.dcm"
-    path.write_bytes(result.part10)
+    path.write_bytes(result.results[0].part10)
     command = ["dsrdump", "+Pl", path]
     read = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f'"{truth.laa950_percent:.2f}" (%,UCUM,"Percent")' in read
@@ -59,7 +59,7 @@ def test_a_second_run_makes_the_same_bytes(ask, triton, series):
     """The order of arrival and another run change nothing in the report."""
     first = ask(_model(triton.endpoint), series)
     second = ask(_model(triton.endpoint), series[::-1])
-    assert first.part10 == second.part10
+    assert [one.part10 for one in first.results] == [one.part10 for one in second.results]
 
 
 @pytest.mark.p6
@@ -81,25 +81,96 @@ def _fill(value):
 
 @pytest.mark.parametrize("value", [-1000, 40])
 def test_a_volume_without_lungs_is_refused_by_the_model(ask, triton, edited, value):
-    """Nothing but air, or nothing but tissue, is Unsuitable and never a number."""
-    with pytest.raises(Unsuitable, match="no lungs were found"):
-        ask(_model(triton.endpoint), edited(_fill(value)))
+    """Nothing but air, or nothing but tissue, is a report that says so, and never a number."""
+    outcome = ask(_model(triton.endpoint), edited(_fill(value)))
+    assert "no lungs were found" in outcome.refusal
+    assert outcome.findings == ()
+    assert [result.kind for result in outcome.results] == ["sr"]
+    said = _values(outcome.results[0])
+    assert "NUM" not in said
+    assert any("no lungs were found" in words for words in said.values())
 
 
-def test_an_mr_series_is_refused_before_any_pixel_is_sent(ask, triton, edited):
-    """The contract comes from the server; the Series is checked against it here."""
+def _values(result):
+    """The values of a report's content items, as text, by their types."""
+    left, found = [dcmread(io.BytesIO(result.part10))], {}
+    while left:
+        item = left.pop()
+        left += item.get("ContentSequence", [])
+        found[str(item.get("ValueType", ""))] = found.get(item.get("ValueType", ""), "") + str(
+            item.get("TextValue", "")
+        )
+    return found
+
+
+def test_a_refused_series_may_be_held_or_left_alone(ask, triton, series):
+    """[models.NAME] refused: "hold" is a fault with the reason, "ignore" makes nothing."""
+    with pytest.raises(Unsuitable, match="24 slices; at least 25"):
+        ask(_model(triton.endpoint, min_slices=25, refused="hold"), series)
+    outcome = ask(_model(triton.endpoint, min_slices=25, refused="ignore"), series)
+    assert outcome.results == ()
+    assert "24 slices; at least 25" in outcome.refusal
+
+
+@pytest.mark.parametrize("refused", ["report", "hold", "ignore"])
+def test_an_mr_series_is_never_reported_by_a_model_of_ct(ask, triton, edited, refused):
+    """A Series of another Modality is none of the model's business: no result, and no fault."""
 
     def be_mr(_, ds):
         ds.Modality = "MR"
 
-    with pytest.raises(Unsuitable, match="not of Modality CT"):
-        ask(_model(triton.endpoint), edited(be_mr))
+    outcome = ask(_model(triton.endpoint, refused=refused), edited(be_mr))
+    assert outcome.results == ()
+    assert (outcome.endpoint, outcome.source) == ("", None)
+    assert "not of Modality CT" in outcome.refusal
 
 
 def test_the_config_can_ask_for_more_slices(ask, triton, series):
-    """[models.NAME] min_slices wins over the model's own."""
-    with pytest.raises(Unsuitable, match="24 slices; at least 25"):
-        ask(_model(triton.endpoint, min_slices=25), series)
+    """[models.NAME] min_slices wins over the model's own; the server is not asked then."""
+    outcome = ask(_model(triton.endpoint, min_slices=25), series)
+    assert "24 slices; at least 25" in outcome.refusal
+    assert (outcome.endpoint, outcome.answers) == ("", 0)
+    assert len(outcome.results) == 1
+    assert len(outcome.source.references) == 24
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda z, ds: setattr(ds, "PatientID", f"P{z}"), "differ in PatientID"),
+        (lambda z, ds: setattr(ds, "StudyInstanceUID", f"1.2.{z + 1}"), "differ in StudyInstance"),
+        (lambda _, ds: setattr(ds, "SOPInstanceUID", "1.2.3"), "the same SOPInstanceUID"),
+    ],
+)
+def test_a_series_of_nobody_knows_whom_is_never_reported(*, ask, triton, edited, change, words):
+    """Where objects disagree about whose they are, not even a refusal is written down."""
+    with pytest.raises(Unsuitable, match=words):
+        ask(_model(triton.endpoint), edited(change))
+
+
+def test_an_outcome_tells_what_was_asked_and_what_it_took(ask, triton, series):
+    """Model, version, endpoint, digests and times are there for whoever keeps account."""
+    outcome = ask(_model(triton.endpoint, results=["sr"]), series)
+    assert [result.kind for result in outcome.results] == ["sr"]
+    assert (outcome.served.model, outcome.served.version) == ("ct_emphysema", "1")
+    assert outcome.endpoint == triton.endpoint
+    assert (outcome.images, outcome.answers) == (24, 1)
+    assert set(outcome.seconds) == {"read", "model", "report"}
+    assert min(outcome.seconds.values()) >= 0
+    assert len(outcome.model_digest) == len(outcome.input_digest) == 64
+    again = ask(_model(triton.endpoint, results=["sr"]), series[::-1])
+    assert again.input_digest == outcome.input_digest
+
+
+def test_mirrored_series_are_asked_too_where_the_contract_says_so(ask, triton, series, truth):
+    """Test-time augmentation: each mirror image is an answer, and the numbers are averaged."""
+    trust = {"augment": ["flip-x", "flip-z"]}
+    outcome = ask(_model(triton.endpoint, trust=trust, results=["sr"]), series)
+    assert outcome.answers == 3
+    found = {finding.output: finding.value for finding in outcome.findings}
+    assert found["laa950_percent"] == pytest.approx(truth.laa950_percent, abs=0.1)
+    assert set(outcome.spread) == {"laa950_percent", "lung_volume_ml", "perc15_hu"}
+    assert max(outcome.spread.values()) < 1
 
 
 def test_a_dead_endpoint_is_unavailable_at_once(ask, series):
@@ -170,18 +241,28 @@ def _first_voxel(value):
 @pytest.mark.parametrize(
     ("voxel", "fault", "words"),
     [
-        (1, BadAnswer, "laa950_percent is nan"),
-        (2, BadAnswer, "laa950_percent is inf"),
+        (1, BadAnswer, "laa950_percent holds what is not a number"),
+        (2, BadAnswer, "laa950_percent holds what is not a number"),
         (3, BadAnswer, "laa950_percent came as"),
         (4, BadAnswer, "outside its limits"),
-        (5, Unsuitable, "refuses this Series: contrastagent"),
         (8, ModelUnavailable, "the model fell over"),
+        (9, BadAnswer, "labels came as"),
+        (10, BadAnswer, "output regions came as FP32"),
+        (11, BadAnswer, "output regions"),
+        (12, BadAnswer, "output regions"),
+        (13, BadAnswer, "output regions is missing"),
     ],
 )
 def test_a_broken_answer_makes_no_report(*, ask, misbehaving, edited, voxel, fault, words):
     """A wrong answer of a real server is a fault with words, never a report."""
     with pytest.raises(fault, match=words):
         ask(_model(misbehaving.endpoint), edited(_first_voxel(voxel)))
+
+
+def test_the_words_of_a_models_refusal_are_made_printable(ask, misbehaving, edited):
+    """What a model says goes into reports and logs: one line without control characters."""
+    outcome = ask(_model(misbehaving.endpoint), edited(_first_voxel(5)))
+    assert outcome.refusal.endswith("refuses this Series: contrastagent")
 
 
 def test_the_misbehaving_model_can_answer_well(ask, misbehaving, edited):
@@ -224,9 +305,11 @@ def test_a_server_killed_mid_call_is_replaced(ask, doomed, triton, edited):
     """kill -9 while the model works: the next endpoint answers in the same job."""
     server, asked = doomed
     killer = _kill_once(asked, server)
-    # Voxel 0 means nothing to the reference model.
-    assert ask(_model(server.endpoint, triton.endpoint), edited(_first_voxel(6))).findings
+    # Voxel 0 means nothing to the reference model. Both servers have their turn.
+    for _ in range(2):
+        assert ask(_model(server.endpoint, triton.endpoint), edited(_first_voxel(6))).findings
     killer.join()
+    assert asked.exists()
 
 
 def test_a_model_that_dies_mid_call_is_unavailable(ask, doomed, edited):
@@ -265,4 +348,4 @@ def test_a_mapped_series_is_read_without_a_copy(ask, triton, truth):
     for view in (*views, whole):
         view.release()
     backing.clear()  # raises BufferError while anyone still looks at it
-    assert dcmread(io.BytesIO(result.part10)).Modality == "SR"
+    assert dcmread(io.BytesIO(result.results[0].part10)).Modality == "SR"

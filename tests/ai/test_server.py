@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from ai import server
 from dicom.errors import ConfigFault
 from examples.peers import triton as peer
+from examples.peers.asking import linked
 from examples.peers.process import PeerDied, free_port, wait_until
 from node.commands import phantom as phantom_command
 from node.commands import triton as triton_command
@@ -68,7 +69,9 @@ def test_the_command_serves_until_it_is_told_to_stop(environment, tmp_path):
     """`penumbra triton up` says when it is ready, ends on SIGTERM with 0, and cleans up."""
     ports = server.Ports(free_port(), free_port())
     code = "from node.commands.triton import command; command()"
+    repository = linked(tmp_path / "models", ["ct_emphysema"])
     options = ["--env", environment, "--grpc-port", ports.grpc, "--http-port", ports.http]
+    options += ["--repository", repository]
     line = f"ready: endpoint 127.0.0.1:{ports.grpc} serves ct_emphysema"
     log = tmp_path / "up.log"
     with log.open("wb") as sink:

@@ -12,8 +12,9 @@ from pydicom import dcmread
 
 from ai import phantom, volume
 from ai.findings import Measurement
-from ai.report import sr
+from ai.report.build import build
 from ai.report.subject import Subject
+from ai.result import ResultKind
 from dicom import uid
 
 dsrdump = pytest.mark.skipif(
@@ -31,6 +32,11 @@ def subject(series, contract, served):
     return Subject(source, contract, served, (finding,))
 
 
+def _report(subject, settled):
+    (report,) = build(subject, [ResultKind.SR], now=settled)
+    return report
+
+
 def _errors(path):
     checker = Path(sys.executable).with_name("dciodvfy")  # from the test extra dicom3tools
     checked = subprocess.run([checker, path], capture_output=True, text=True, check=False)
@@ -41,7 +47,7 @@ def _errors(path):
 
 def test_the_report_is_valid_and_complete(subject, settled, tmp_path):
     """dciodvfy finds no error; flags, codes, units and provenance are there."""
-    result = sr.build(subject, now=settled)
+    result = _report(subject, settled)
     path = tmp_path / "sr.dcm"
     path.write_bytes(result.part10)
     assert _errors(path) == []
@@ -56,7 +62,7 @@ def test_the_report_is_valid_and_complete(subject, settled, tmp_path):
 
 def test_the_result_names_what_the_file_holds(subject, settled, truth):
     """The result's UIDs are those of the dataset, valid, and in the originals' study."""
-    result = sr.build(subject, now=settled)
+    result = _report(subject, settled)
     ds = dcmread(io.BytesIO(result.part10))
     assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID == result.sop_instance_uid
     assert ds.file_meta.MediaStorageSOPClassUID == ds.SOPClassUID == result.sop_class_uid
@@ -69,7 +75,7 @@ def test_the_result_names_what_the_file_holds(subject, settled, truth):
 
 def test_every_reference_resolves(subject, settled, truth):
     """The evidence lists each measured Instance once, and nothing else."""
-    ds = dcmread(io.BytesIO(sr.build(subject, now=settled).part10))
+    ds = dcmread(io.BytesIO(_report(subject, settled).part10))
     (study,) = ds.CurrentRequestedProcedureEvidenceSequence
     (referenced,) = study.ReferencedSeriesSequence
     assert study.StudyInstanceUID == truth.study_instance_uid
@@ -84,14 +90,14 @@ def test_every_reference_resolves(subject, settled, truth):
 
 def test_a_second_run_makes_the_same_bytes(subject, settled):
     """The same facts give the same file; another value gives another Instance of the Series."""
-    first, second = (sr.build(subject, now=settled) for _ in range(2))
+    first, second = (_report(subject, settled) for _ in range(2))
     assert first.part10 == second.part10
     other = replace(subject, findings=(replace(subject.findings[0], value=17.83),))
-    changed = sr.build(other, now=settled)
+    changed = _report(other, settled)
     assert changed.series_instance_uid == first.series_instance_uid
     assert changed.sop_instance_uid != first.sop_instance_uid
     newer = replace(subject, contract=replace(subject.contract, algorithm_version="1.1.0"))
-    assert sr.build(newer, now=settled).series_instance_uid != first.series_instance_uid
+    assert _report(newer, settled).series_instance_uid != first.series_instance_uid
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_names_survive_in_every_character_set(  # noqa: PLR0917  (fixtures)
     originals = edited(rename)
     source = volume.read(originals, contract.wants).source
     path = tmp_path / "sr.dcm"
-    path.write_bytes(sr.build(replace(subject, source=source), now=settled).part10)
+    path.write_bytes(_report(replace(subject, source=source), settled).part10)
     assert str(dcmread(path).PatientName) == str(dcmread(io.BytesIO(originals[0])).PatientName)
     assert str(dcmread(path).PatientName) == name
     assert _errors(path) == []
@@ -136,7 +142,7 @@ def test_an_undeclared_latin_name_keeps_its_letters(edited, contract, subject, s
     originals = [part10.replace(declared, b"") for part10 in edited(rename)]
     assert b"ISO_IR 100" not in originals[0]
     source = volume.read(originals, contract.wants).source
-    result = sr.build(replace(subject, source=source), now=settled)
+    result = _report(replace(subject, source=source), settled)
     assert str(dcmread(io.BytesIO(result.part10)).PatientName) == "Müller^Jörg"
 
 
@@ -150,11 +156,14 @@ def test_originals_with_gaps_and_slips_are_still_reported(
             delattr(ds, keyword)
         ds.PatientSex = "U"
         ds.PatientAge = "69 years"
+        ds.add_new("PatientWeight", "LO", "heavy")
+        ds.add_new(0x00091010, "LO", "of a private creator that nobody named")
 
     source = volume.read(edited(spoil), contract.wants).source
-    ds = dcmread(io.BytesIO(sr.build(replace(subject, source=source), now=settled).part10))
+    ds = dcmread(io.BytesIO(_report(replace(subject, source=source), settled).part10))
     assert (ds.PatientBirthDate, ds.AccessionNumber, ds.StudyID, ds.StudyTime) == ("",) * 4
     assert (ds.PatientSex, ds.PatientAge) == ("U", "69 years")
+    assert "PatientWeight" not in ds
     assert ds.PatientID == phantom.Patient().patient_id
 
 
@@ -162,7 +171,7 @@ def test_originals_with_gaps_and_slips_are_still_reported(
 def test_dcmtk_reads_the_numbers(subject, settled, tmp_path):
     """DCMTK's dsrdump parses the document and prints value and unit."""
     path = tmp_path / "sr.dcm"
-    path.write_bytes(sr.build(subject, now=settled).part10)
+    path.write_bytes(_report(subject, settled).part10)
     read = subprocess.run(["dsrdump", path], capture_output=True, text=True, check=True)
     assert '"17.82" (%,UCUM,"Percent")' in read.stdout
     assert "Procedure reported" in read.stdout

@@ -29,8 +29,8 @@ def test_the_volume_holds_every_slice_in_place(truth, series):
     """Slice z of the volume is the z-th slice from the feet, rescaled to HU."""
     stack = volume.read(series, CT)
     expected = [dcmread(path).pixel_array.astype(int) - 1024 for path in truth.files]
-    assert np.array_equal(stack.hounsfield, np.stack(expected))
-    assert stack.hounsfield.dtype == np.int16
+    assert np.array_equal(stack.voxels, np.stack(expected))
+    assert stack.voxels.dtype == np.int16
     assert stack.spacing_mm == pytest.approx((5.0, 350 / 128, 350 / 128), rel=1e-5)
     assert stack.source.series_instance_uid == truth.series_instance_uid
     uids = [dcmread(path).SOPInstanceUID for path in truth.files]
@@ -44,14 +44,14 @@ def test_the_order_of_arrival_does_not_matter(small, order):
     wants = replace(CT, min_slices=7)
     shuffled = volume.read([small[index] for index in order], wants)
     straight = volume.read(small, wants)
-    assert np.array_equal(shuffled.hounsfield, straight.hounsfield)
+    assert np.array_equal(shuffled.voxels, straight.voxels)
     assert shuffled.source.references == straight.source.references
 
 
 def test_compressed_slices_give_the_same_volume(series, edited):
     """An RLE Lossless Series is decoded to the same voxels."""
     packed = edited(lambda _, ds: ds.compress(RLELossless))
-    assert np.array_equal(volume.read(packed, CT).hounsfield, volume.read(series, CT).hounsfield)
+    assert np.array_equal(volume.read(packed, CT).voxels, volume.read(series, CT).voxels)
 
 
 @settings(max_examples=50, deadline=None)
@@ -199,7 +199,7 @@ def test_a_mapped_spool_can_be_closed_afterwards(tmp_path, series, broken):
                 volume.read(views, CT)
             assert refusal.value.__traceback__ is not None  # its frames still hold the readers
         else:
-            assert volume.read(views, CT).hounsfield.shape == (24, 128, 128)
+            assert volume.read(views, CT).voxels.shape == (24, 128, 128)
         for view in views:
             view.release()
     mapped.close()

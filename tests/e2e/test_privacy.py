@@ -42,6 +42,13 @@ send = ["pacs"]
 NAMES = (b"KANARIENVOGEL", b"ZZ-4711-0815", b"DOKTORSAN")
 
 
+def code(value: str, meaning: str) -> Dataset:
+    """Make a code of the DICOM Controlled Terminology."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
+
+
 def result_on(clean: Dataset) -> Dataset:
     """Make what an AI team sends back: a small report on a de-identified image."""
     report = Dataset()
@@ -55,6 +62,11 @@ def result_on(clean: Dataset) -> Dataset:
     report.SeriesNumber, report.InstanceNumber, report.Manufacturer = 1, 1, "AI"
     report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
     report.ValueType, report.ContinuityOfContent = "CONTAINER", "SEPARATE"
+    report.ConceptNameCodeSequence = [code("126000", "Imaging Measurement Report")]
+    words = Dataset()
+    words.RelationshipType, words.ValueType, words.TextValue = "CONTAINS", "TEXT", "Nothing found."
+    words.ConceptNameCodeSequence = [code("121071", "Finding")]
+    report.ContentSequence = [words]
     image, series, study = Dataset(), Dataset(), Dataset()
     image.ReferencedSOPClassUID = clean.SOPClassUID
     image.ReferencedSOPInstanceUID = clean.SOPInstanceUID

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ai.report import sr
+from ai.report import original, sr
 from config.certificates import CIPHERS
 from config.model import Settings
 from dicom import query
@@ -143,7 +143,7 @@ def test_prose_keeps_its_numbers(document: str) -> None:
 def test_every_attribute_that_a_report_copies_is_named(document: str) -> None:
     """What identifies the patient in a report stands in 8.1.1."""
     section = document.split("#### 8.1.1")[1].split("#### 8.1.2", maxsplit=1)[0]
-    for keyword, _ in sr._SAME_AS_SOURCE:
+    for keyword, _ in original.SAME_AS_SOURCE:
         assert keyword in section, keyword
 
 

@@ -103,6 +103,14 @@ def test_any_answer_closes(fault):
     )
 
 
+@given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_model_that_comes_back_is_noticed_soon(tries, chance):
+    """However long a model has been away, it is asked again within 3 s."""
+    gone = ModelUnavailable("h:1: no answer")
+    here = breaker.asked(open_breaker(tries=tries), 100, 30)
+    assert breaker.answered(here, gone, 100, chance).next_at - 100 <= 3
+
+
 @given(st.integers(0, 100_000), st.floats(0, 1, exclude_max=True))
 def test_waits_grow_to_twenty_seconds_and_no_further(tries: int, chance: float):
     """However long a target is away, it is asked again within 20 s."""

@@ -3,6 +3,8 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from dicom.entity import Origin, SeriesKey
 from routing.job import Kind
 from routing.plan import Settled, plan, timed
@@ -47,3 +49,28 @@ def test_jobs_of_a_sleeping_rule_are_planned_for_its_hours():
     }
     assert timed(owed, RULES, at("2026-03-04 23:00"), ZONE) == owed
     assert [job.dedup_key for job in noon] == [job.dedup_key for job in owed]
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "targets"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.88.34", ["pacs", "desk"]),
+        ("1.2.840.10008.5.1.4.1.1.7", ["pacs"]),
+        ("1.2.840.10008.5.1.4.1.1.66.4", ["desk"]),
+        ("1.2.3", ["pacs", "desk", "none"]),
+    ],
+)
+def test_a_result_goes_to_those_who_take_its_kind(sop_class, targets):
+    """A destination chooses kinds of results; what is of no kind goes to all."""
+    rules = [compile_rule("each", {}, infer=["m"], results_to=["pacs", "desk", "none"])]
+    taken = {"pacs": {"sr", "sc"}, "desk": {"sr", "seg"}, "none": set()}
+    made = Settled(KEY, 1, Origin.AI, "each", lambda _: [], sop_class)
+    assert [job.target for job in plan(made, rules, taken=taken).jobs] == targets
+    assert [job.target for job in plan(made, rules).jobs] == ["pacs", "desk", "none"]
+
+
+def test_kinds_of_results_hold_back_nothing_else():
+    """What came from outside goes where its rule sends it, whatever results are taken there."""
+    rules = [compile_rule("each", {}, send=["pacs"])]
+    sent = Settled(KEY, 1, Origin.DIMSE, "", lambda _: [], "1.2.840.10008.5.1.4.1.1.88.34")
+    assert [job.target for job in plan(sent, rules, taken={"pacs": {"sc"}}).jobs] == ["pacs"]

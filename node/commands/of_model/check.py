@@ -115,6 +115,8 @@ def _wishes(contract: "Contract") -> Iterator[str]:
 
 
 def _tensors(contract: "Contract") -> Iterator[tuple[str, str, str]]:
+    import math
+
     for each in contract.inputs:
         how = each.preparation
         words = [f"{each.datatype} {list(each.shape)}"]
@@ -130,7 +132,8 @@ def _tensors(contract: "Contract") -> Iterator[tuple[str, str, str]]:
         words = [segment.name.meaning for segment in output.classes]
         quantity = output.quantity
         if quantity is not None:
-            limits = f"{quantity.low:g} to {quantity.high:g}"
+            bounded = math.isfinite(quantity.low) or math.isfinite(quantity.high)
+            limits = f"{quantity.low:g} to {quantity.high:g}" if bounded else "no limits"
             words.append(f"{quantity.name.meaning} in {quantity.unit.value}, {limits}")
         elif output.title is not None:
             words.append(output.title.meaning)

@@ -2,8 +2,9 @@
 
 The lungs are the largest air components below -400 HU that do not touch the sides of the image.
 LAA-950 is the share of lung voxels at or below -950 HU, Perc15 the HU value that 15 % of them do
-not exceed. Limits: no correction for noise, kernel, inspiration or contrast; airways that join
-the lungs are counted as lung; meant for inspiratory, non-contrast scans of 5 mm or less.
+not exceed. The mask says 1 for lung above -950 HU and 2 for the low-attenuation area. Limits: no
+correction for noise, kernel, inspiration or contrast; airways that join the lungs are counted as
+lung; meant for inspiratory, non-contrast scans of 5 mm or less.
 """
 
 import numpy as np
@@ -30,30 +31,32 @@ class TritonPythonModel:
     def _answer(self, request):
         volume = pb_utils.get_input_tensor_by_name(request, "volume").as_numpy()
         spacing = pb_utils.get_input_tensor_by_name(request, "spacing").as_numpy()
-        numbers, refusal = measure(volume, [float(step) for step in spacing])
+        numbers, regions, refusal = measure(volume, [float(step) for step in spacing])
         names = ("lung_volume_ml", "laa950_percent", "perc15_hu")
         tensors = [
             pb_utils.Tensor(name, np.array([number], dtype=np.float32))
             for name, number in zip(names, numbers, strict=True)
         ]
+        tensors.append(pb_utils.Tensor("regions", regions))
         tensors.append(pb_utils.Tensor("refusal", np.array([refusal.encode()], dtype=np.object_)))
         return pb_utils.InferenceResponse(output_tensors=tensors)
 
 
 def measure(volume, spacing):
-    """Return ((volume mL, LAA-950 %, Perc15 HU), refusal) of an HU volume (z, y, x)."""
-    nothing = (0.0, 0.0, 0.0)
+    """Return ((volume mL, LAA-950 %, Perc15 HU), mask, refusal) of an HU volume (z, y, x)."""
+    nothing = (0.0, 0.0, 0.0), np.zeros(volume.shape, dtype=np.uint8)
     if min(spacing) <= 0:
-        return nothing, "the spacing is not positive"
+        return *nothing, "the spacing is not positive"
     voxel_ml = spacing[0] * spacing[1] * spacing[2] / 1000
     lungs = lung_mask(volume)
     histogram = np.bincount(volume[lungs].astype(np.int32) - LOWEST_HU)
     voxels = int(histogram.sum())
     if voxels * voxel_ml < SMALLEST_LUNGS_ML:
-        return nothing, f"no lungs were found (less than {SMALLEST_LUNGS_ML:.0f} mL of air inside)"
+        return *nothing, f"no lungs were found (less than {SMALLEST_LUNGS_ML:.0f} mL of air inside)"
     low = int(histogram[: LOW_ATTENUATION_HU - LOWEST_HU + 1].sum())
     perc15 = int(np.searchsorted(np.cumsum(histogram), PERCENTILE * voxels)) + LOWEST_HU
-    return (voxels * voxel_ml, 100 * low / voxels, float(perc15)), ""
+    regions = lungs.astype(np.uint8) << (volume <= LOW_ATTENUATION_HU)
+    return (voxels * voxel_ml, 100 * low / voxels, float(perc15)), regions, ""
 
 
 def lung_mask(volume):

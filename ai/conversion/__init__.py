@@ -1,0 +1,1 @@
+"""Turn models of other frameworks into ONNX files for the model repository."""

@@ -1,0 +1,1 @@
+"""How each kind of a model's output is checked and becomes findings."""

@@ -1,0 +1,146 @@
+"""A model's results are gated together, kept once, and told of."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ai import phantom
+from dicom.entity import Origin
+from dicom.errors import Misfit, Unsuitable
+from dicom.result_kinds import kind_of
+from node.workers.infer import infer
+from routing.job import Kind
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+import node.workers.infer as inferring
+from ai.pipeline import Pool
+from config.load import load
+from node.workers.workshop import Workshop
+from routing.job import Kind
+from storage.ledger.ledger import Ledger
+from storage.spool.reader import SpoolReader
+
+real, calls = inferring.deposit, []
+
+def deadly(*arguments, **named):
+    done = real(*arguments, **named)
+    calls.append(1)
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+inferring.deposit = deadly
+settings = load(Path(sys.argv[1]))
+data_dir = settings.node.data_dir
+shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
+inferring.infer(shop.ledger.jobs.claim("w1", [Kind.INFER], time.time() + 1, 600), shop)
+"""
+
+
+TWO = 'results = ["sr", "sc"]'
+ALL = 'results = ["sr", "seg", "gsps", "sc", "pm"]'
+
+
+def test_results_are_kept_together_and_told_of(clinic):
+    """Every kind that the model makes is in the spool once, of origin ai, in the right study."""
+    one = clinic(ALL)
+    done = one.infer()
+    kept = one.kept()
+    kinds = [kind_of(each.SOPClassUID) for each in kept]
+    assert {"sr", "sc"} <= set(kinds)
+    assert {each.PatientID for each in kept} == {phantom.Patient().patient_id}
+    assert {each.StudyInstanceUID for each in kept} == {one.key.study_instance_uid}
+    (told,) = done.events
+    assert told.type == "penumbra.result.made"
+    assert sorted(told.data["kinds"]) == sorted(kinds)
+    assert told.data["refused"] is False
+
+
+def test_a_second_run_keeps_nothing_twice(clinic):
+    """The same job again makes the same bytes, and what is filed is not deposited again."""
+    one = clinic(TWO)
+    job = one.owe(Kind.INFER, "lungs")
+    infer(job, one.shop)
+    before = sorted(each.SOPInstanceUID for each in one.kept())
+    infer(job, one.shop)
+    assert sorted(each.SOPInstanceUID for each in one.kept()) == before
+
+
+@pytest.mark.p7
+@pytest.mark.parametrize("when", [1, 2])
+def test_a_worker_killed_between_results_leaves_them_to_the_next(clinic, when):
+    """kill -9 behind each deposit: the run after it keeps the rest, and in the end each is once."""
+    one = clinic(TWO)
+    job = one.owe(Kind.INFER, "lungs")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, one.folder / "node.toml", str(when)],
+        check=False, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(one.kept()) == when
+    done = infer(job, one.shop)
+    one.kept()
+    of_models = [
+        each.instance.arrival.sop_class_uid
+        for each in one.shop.ledger.related.of_study(one.key.study_instance_uid)
+        if each.instance.arrival.origin is Origin.AI
+    ]
+    assert sorted(map(str, map(kind_of, of_models))) == sorted(done.events[0].data["kinds"])
+    assert len(of_models) >= 2
+
+
+@pytest.mark.p6
+def test_results_on_deidentified_images_are_not_kept(clinic):
+    """Nobody knows whose they are: the gate stops all of them before the first is kept."""
+    one = clinic(change=lambda ds: setattr(ds, "PatientIdentityRemoved", "YES"))
+    with pytest.raises(Misfit, match="an original is marked as de-identified"):
+        one.infer()
+    assert one.kept() == []
+
+
+def test_a_uid_that_is_taken_stops_every_result(clinic):
+    """What the gate finds in one result keeps all of the inference from being kept."""
+    one = clinic()
+    ledger = one.shop.ledger
+    job = one.owe(Kind.INFER, "lungs")
+    infer(job, one.shop)
+    report = next(each for each in one.kept() if each.Modality == "SR")
+    # Somebody else's object under the UID that the report would get.
+    with ledger.database.write() as db:
+        db.exec_driver_sql(
+            "UPDATE instance SET digest = 'other' WHERE sop_instance_uid = ?",
+            (str(report.SOPInstanceUID),),
+        )
+    with pytest.raises(Misfit, match="SOPInstanceUID is that of another object"):
+        infer(job, one.shop)
+
+
+def test_a_refused_series_is_reported_or_left_alone(clinic):
+    """By default a report says why; with refused = "ignore" the job ends with the words alone."""
+    one = clinic("min_slices = 99")
+    done = one.infer()
+    assert done.words.startswith("refused, and reported so: 20 slices")
+    assert done.events[0].data["refused"] is True
+    (report,) = one.kept()
+    assert report.Modality == "SR"
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"), [('refused = "ignore"', "nothing to report: 20 slices"), ("", "")]
+)
+def test_what_is_not_to_be_reported_ends_in_words(clinic, keys, words):
+    """Neither refusals to be ignored nor Series of another Modality leave a result."""
+    change = None if keys else (lambda ds: setattr(ds, "Modality", "MR"))
+    done = clinic(f"min_slices = 99\n{keys}", change=change).infer()
+    assert done.words.startswith(words or "nothing to report: the Series is not of Modality CT")
+    assert not done.events
+
+
+def test_a_refused_series_is_held_where_the_config_says_so(clinic):
+    """With refused = "hold" a person decides."""
+    with pytest.raises(Unsuitable, match="20 slices; at least 99"):
+        clinic('min_slices = 99\nrefused = "hold"').infer()
