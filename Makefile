@@ -104,7 +104,7 @@ bench-query: ## asking and retrieving beside Orthanc, into docs/benchmarks.md; a
 	@$(BIN)/python -m bench.query --write docs/benchmarks.md $(BENCH_ARGS)
 
 .PHONY: bench-infer
-bench-infer: ## asking models beside tritonclient, into docs/benchmarks.md; about 2 minutes
+bench-infer: ## asking models beside tritonclient, into docs/benchmarks.md; about 4 minutes
 	@deploy/setup-python.sh
 	@deploy/setup-triton.sh
 	@deploy/setup-peers.sh

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from bench.choices import some
-from bench.infer import away, calls, killed, report
+from bench.infer import away, calls, killed, report, through
 from bench.laps import Results
 from bench.measuring import Measuring, measured
 
-PARTS = ("calls", "killed", "away")
+PARTS = ("calls", "killed", "away", "through")
 CALLS, SLICES, STUDIES, LOAD_S, AWAY_S = 1000, 300, 5, 10.0, 20.0
+ALONE, BURST, THIN = 20, 50, 60
 
 
 @click.command(context_settings={"max_content_width": 100})
@@ -58,12 +59,13 @@ def main(
       calls   a small call, and 300 slices, beside a client written by hand
       killed  one of two servers is killed under load
       away    a node's jobs while no server is there
+      through from the last slice to the report at a PACS, and a burst of studies
 
     \b
     Examples:
       python -m bench.infer --quick
       python -m bench.infer --parts calls
-      python -m bench.infer --write docs/benchmarks.md     (about 2 minutes)
+      python -m bench.infer --write docs/benchmarks.md     (about 4 minutes)
     """
     if source is not None:
         results = Results.read(source)
@@ -85,6 +87,9 @@ def _runs(parts: list[str], *, quick: bool) -> Iterator[tuple[str, Measuring]]:
     if "away" in parts:
         studies, seconds = (1, 0.0) if quick else (STUDIES, AWAY_S)
         yield "away", partial(away.measure, studies=studies, seconds=seconds)
+    if "through" in parts:
+        alone, burst, slices = (1, 2, 20) if quick else (ALONE, BURST, THIN)
+        yield "through", partial(through.measure, alone=alone, burst=burst, slices=slices)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ from bench.laps import Results
 
 COMMAND = "python -m bench.infer"
 CALL_US, SERIES_TIMES, SHARED_TIMES, RESUME_S = 100.0, 1.1, 3.0, 5.0
+REPORT_S, A_MINUTE = 2.0, 50.0
 FULL_SERIES = 300
 CLIENT = "what the pool decides and checks for each call is Python"
 COPIES = "the node sends what the best client sends; what differs is chance on two cores"
 MEMORY = "the server copies a tensor once more to its model's process"
 KILLED = "a request that was under way is asked again elsewhere"
+SETTLE = "a Series counts as complete 1 s after its association was released"
+BURST = "two cores carry node, model and PACS"
 AWAY = "a node that has jobs for a model asks for it every 2 s, give or take a quarter"
 
 
@@ -31,6 +34,11 @@ def figures() -> Iterator[Figure]:
                  f"{COMMAND} --parts away")  # fmt: skip
     yield Figure("all servers down: first result once one is ready", RESUME_S, False, "s",
                  _found("away, first s"), AWAY, f"{COMMAND} --parts away")  # fmt: skip
+    through = f"{COMMAND} --parts through"
+    yield Figure("last slice to the report at the PACS, less the model's time: p95", REPORT_S,
+                 False, "s", _found("result, p95 s"), SETTLE, through)  # fmt: skip
+    yield Figure("a burst of studies: reported per minute", A_MINUTE, True, "",
+                 _found("burst, per minute"), BURST, through)  # fmt: skip
 
 
 def overhead_us(results: Results) -> float | None:

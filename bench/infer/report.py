@@ -26,6 +26,8 @@ def document(results: Results) -> str:
         parts.append(section("A small call, and a Series", rows))
     if rows := list(_troubles(results)):
         parts.append(section("Servers that die", rows))
+    if rows := list(_through(results)):
+        parts.append(section("To the report at the PACS", rows))
     if results.missing:
         left_out = [f"- {why}" for why in dict.fromkeys(results.missing)]
         parts.append(section("Not installed, and left out of inference", left_out))
@@ -58,4 +60,18 @@ def _troubles(results: Results) -> Iterator[str]:
             f"- All servers down: {found['away, studies']:.0f} Series waited,"
             f" {found['away, lost']:.0f} were lost; once a server was ready the first result came"
             f" after {found['away, first s']:.1f} s, the last after {found['away, all s']:.1f} s."
+        )
+
+
+def _through(results: Results) -> Iterator[str]:
+    found = results.findings
+    if "result, studies" in found:
+        yield (
+            f"- {found['result, studies']:.0f} Series of {found['result, slices']:.0f} slices, one"
+            " after another, from the last slice to the report at the PACS, less the model's time:"
+            f" p50 {found['result, p50 s']:.2f} s, p95 {found['result, p95 s']:.2f} s."
+        )
+        yield (
+            f"- A burst of {found['burst, studies']:.0f} such studies:"
+            f" {found['burst, per minute']:.0f} reported per minute."
         )

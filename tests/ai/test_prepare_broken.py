@@ -57,7 +57,8 @@ def objects(series, encode, tmp_path_factory):
     how = {"size": 192, "tile": 64, "coding": "jpeg", "is_sparse": True}
     slide = phantom_slide.write(tmp_path_factory.mktemp("slide"), labelled_share=0.3, **how)
     levels = [path.read_bytes() for path in slide.files]
-    return {"stack": small, "images": small, "tiles": levels}
+    # A function, for Hypothesis prints a failing test's arguments.
+    return {"stack": small, "images": small, "tiles": levels}.__getitem__
 
 
 @settings(max_examples=250, deadline=None)
@@ -72,7 +73,7 @@ def objects(series, encode, tmp_path_factory):
 @pytest.mark.p6
 def test_broken_bytes_are_prepared_or_refused(objects, kind, which, hits, is_at_end):
     """A few wrong bytes anywhere in a header or in the pixels cause no other exception."""
-    series = list(objects[kind])
+    series = list(objects(kind))
     at = which % len(series)
     broken = bytearray(series[at])
     for place, byte in hits:
@@ -93,8 +94,8 @@ def test_broken_bytes_are_prepared_or_refused(objects, kind, which, hits, is_at_
 @given(kind=st.sampled_from(sorted(CONTRACTS)), share=st.floats(0, 0.999))
 def test_cut_files_are_prepared_or_refused(objects, kind, share):
     """An object that breaks off anywhere is a refusal, or its pixels were still whole."""
-    whole = objects[kind][0]
-    series = [whole[: int(len(whole) * share)], *objects[kind][1:]]
+    whole = objects(kind)[0]
+    series = [whole[: int(len(whole) * share)], *objects(kind)[1:]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
