@@ -1,5 +1,6 @@
 """From the last slice to the report at the PACS: one Series after another, and a burst of them."""
 
+import math
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -58,7 +59,7 @@ def measure(results: Results, folder: Path, *, alone: int, burst: int, slices: i
             "result, studies": alone,
             "result, slices": slices,
             "result, p50 s": waits[len(waits) // 2],
-            "result, p95 s": waits[min(len(waits) - 1, int(len(waits) * 0.95))],
+            "result, p95 s": waits[math.ceil(0.95 * len(waits)) - 1],
             "burst, studies": burst,
             "burst, per minute": _burst(node, ledger, folder, range(alone, alone + burst), slices),
         }

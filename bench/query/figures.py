@@ -15,7 +15,7 @@ UNTIL = {"find": "to the first match", "qido": f"of a page of {PAGE}"}
 OF_ORTHANC, OF_ORTHANC_RETRIEVE, FIRST_MATCH_MS, MANY_S, FIRST_BYTE_MS = 0.5, 1.5, 30.0, 1.0, 50.0
 INDEX_BYTES, MEMORY_MB = 400.0, 64.0
 LATENCY = "both answer in a moment; what is left is Python between socket and index"
-RATE = "two cores carry sender and receiver; the sender's part is small already"
+RATE = "two cores carry sender and receiver"
 SCAN = "what no index helps is searched through"
 
 

@@ -69,6 +69,14 @@ def test_rescale_rounds_and_clips(slope, intercept, values):
     assert out[0].tolist() == [min(max(value, -32768), 32767) for value in exact]
 
 
+def test_an_intercept_may_be_larger_than_sixteen_bits_hold():
+    """Unsigned values far from zero are moved to where they fit."""
+    stored = np.array([[40000, 39000, 65535, 10000]], dtype=np.uint16)
+    out = np.empty(stored.shape, dtype=np.int16)
+    volume.rescale(stored, 1.0, -40000.0, out)
+    assert out[0].tolist() == [0, -1000, 25535, -30000]
+
+
 def _set(keyword, value, only=None):
     def change(z, ds):
         if only is None or z == only:
