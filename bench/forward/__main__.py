@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bench.choices import some
+from bench.choices import kept, some
 from bench.forward import report
 from bench.forward.plan import PARTS, QUICK, WORKS, Means, Size, runs
 from bench.laps import Results
@@ -57,26 +57,7 @@ NEEDED_BYTES = 25_000_000_000
     show_default=True,
     help="The environment of boto3, as deploy/setup-bench-peers.sh makes it.",
 )
-@click.option(
-    "--scratch",
-    "home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/bench"),
-    show_default=True,
-    help="Where spools and stores are kept: on the disk to be measured.",
-)
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Measure nothing: show or write what this file of an earlier run holds.",
-)
-@click.option(
-    "--write",
-    "target",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Markdown file: the tables go between its two bench-forward marks.",
-)
+@kept("forward")
 def main(
     *,
     parts: list[str],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.choices import some
+from bench.choices import kept, some
 from bench.infer import away, calls, killed, report, through
 from bench.laps import Results
 from bench.measuring import Measuring, measured
@@ -25,26 +25,7 @@ ALONE, BURST, THIN = 20, 50, 60
     help="What is measured, with commas between.",
 )
 @click.option("--quick", is_flag=True, help="A few of each, for development.")
-@click.option(
-    "--scratch",
-    "home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/bench"),
-    show_default=True,
-    help="Where the servers keep their files.",
-)
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Measure nothing: show or write what this file of an earlier run holds.",
-)
-@click.option(
-    "--write",
-    "target",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Markdown file: the tables go between its two bench-infer marks.",
-)
+@kept("infer")
 def main(
     *, parts: list[str], quick: bool, home: Path, source: Path | None, target: Path | None
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.choices import some
+from bench.choices import kept, some
 from bench.ingest import report
 from bench.ingest.cases import QUICK, Size
 from bench.ingest.native import NoCompiler
@@ -93,31 +93,12 @@ def _counts(_context: object, _parameter: object, text: str) -> list[int]:
     is_flag=True,
     help="One repetition of half a second and small extras, for development.",
 )
-@click.option(
-    "--scratch",
-    "home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/bench"),
-    show_default=True,
-    help="Where stores, objects and programs are kept: on the disk to be measured.",
-)
+@kept("ingest")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where measurements go, a line of JSON each.  [default: results.jsonl in"
     " the scratch folder]",
-)
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Measure nothing: show or write what this file of an earlier --out holds.",
-)
-@click.option(
-    "--write",
-    "target",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Markdown file: the tables go between its two bench-ingest marks.",
 )
 def main(
     *,

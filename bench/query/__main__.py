@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.choices import some
+from bench.choices import kept, some
 from bench.laps import Results
 from bench.measuring import Measuring, measured
 from bench.query import beside, report, retrieving, scale
@@ -52,26 +52,7 @@ STUDIES, MILLION, SLICES, QUESTIONS = 10_000, 1_000_000, 1_000, 100
     help="How many of each kind, in each turn.",
 )
 @click.option("--quick", is_flag=True, help="A few of each, for development.")
-@click.option(
-    "--scratch",
-    "home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/bench"),
-    show_default=True,
-    help="Where the servers keep their stores.",
-)
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Measure nothing: show or write what this file of an earlier run holds.",
-)
-@click.option(
-    "--write",
-    "target",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A Markdown file: the tables go between its two bench-query marks.",
-)
+@kept("query")
 def main(
     *,
     parts: list[str],
