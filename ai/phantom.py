@@ -201,7 +201,8 @@ def _dataset(
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.SOPClassUID = CTImageStorage
     ds.SOPInstanceUID = derive("phantom", label, "instance", str(z))
-    _identify(ds, patient, label)
+    identify(ds, patient)
+    _name(ds, label)
     _describe_scan(ds, shape, z)
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
@@ -213,8 +214,8 @@ def _dataset(
     return ds
 
 
-def _identify(ds: Dataset, patient: Patient, label: str) -> None:
-    uids = _uids(label)
+def identify(ds: Dataset, patient: Patient) -> None:
+    """Write who a phantom pretends to be, and where it was scanned."""
     ds.SpecificCharacterSet = patient.character_set
     ds.PatientName = patient.name
     ds.PatientID = patient.patient_id
@@ -224,11 +225,15 @@ def _identify(ds: Dataset, patient: Patient, label: str) -> None:
     ds.InstitutionName = patient.institution
     ds.ReferringPhysicianName = patient.referring_physician
     ds.OperatorsName = patient.operator
+    ds.StudyID = "1"
+
+
+def _name(ds: Dataset, label: str) -> None:
+    uids = _uids(label)
     ds.StudyInstanceUID = uids["study"]
     ds.SeriesInstanceUID = uids["series"]
     ds.FrameOfReferenceUID = uids["frame"]
     ds.PositionReferenceIndicator = ""
-    ds.StudyID = "1"
     ds.StudyDescription = "CT chest without contrast"
     ds.SeriesDescription = "Chest phantom, thin, lung"
 

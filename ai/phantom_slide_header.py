@@ -16,7 +16,7 @@ from pydicom.uid import (
     VLWholeSlideMicroscopyImageStorage,
 )
 
-from ai.phantom import Patient
+from ai.phantom import Patient, identify
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derive
 
 _BEGUN: Final = datetime(2026, 3, 2, 9, 30, 0, tzinfo=UTC)
@@ -88,11 +88,7 @@ def dataset(made: Making, level: Level, places: Sequence[tuple[int, int]]) -> Da
 
 def _identify(ds: Dataset, made: Making, level: Level) -> None:
     patient, known = made.patient, uids(made.label)
-    ds.SpecificCharacterSet = patient.character_set
-    ds.PatientName, ds.PatientID = patient.name, patient.patient_id
-    ds.PatientBirthDate, ds.PatientSex = patient.birth_date, patient.sex
-    ds.AccessionNumber, ds.InstitutionName = patient.accession_number, patient.institution
-    ds.ReferringPhysicianName = patient.referring_physician
+    identify(ds, patient)
     ds.StudyInstanceUID, ds.SeriesInstanceUID = known["study"], known["series"]
     ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = known["frame"], "SLIDE_CORNER"
     ds.StudyID, ds.SeriesNumber, ds.InstanceNumber = "1", 1, level.number + 1

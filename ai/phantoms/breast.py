@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.phantom import Patient
-from ai.phantoms.projection import PATIENT, Projection, Study, Written
+from ai.phantoms.projection import PATIENT, Projection, Study
+from ai.phantoms.series import Written
 from ai.phantoms.projection import write as write_images
 from dicom.uid import derive
 

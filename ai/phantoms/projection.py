@@ -17,7 +17,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from ai.phantom import BEGUN, Patient
+from ai.phantom import BEGUN, Patient, identify
+from ai.phantoms.series import Written
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derive
 
 PATIENT: Final = Patient()
@@ -63,17 +64,6 @@ class Study:
     """Further attributes by keyword."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The files of a Series, and what names it."""
-
-    files: tuple[Path, ...]
-    study_instance_uid: str
-    series_instance_uid: str
-    identity: tuple[str, ...]
-    """The patient's values and the phantom's UIDs."""
-
-
 def write(
     folder: Path,
     images: Iterable[Projection],
@@ -105,7 +95,7 @@ def _dataset(
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     ds.SOPClassUID = _SOP_CLASS[study.modality]
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uids["study"], uids["series"]
-    _identify(ds, patient)
+    identify(ds, patient)
     _describe(ds, study, image, number)
     _acquire(ds, image)
     _lay_pixels(ds, image)
@@ -114,19 +104,6 @@ def _dataset(
     for keyword, value in study.more.items():
         setattr(ds, keyword, value)
     return ds
-
-
-def _identify(ds: Dataset, patient: Patient) -> None:
-    ds.SpecificCharacterSet = patient.character_set
-    ds.PatientName = patient.name
-    ds.PatientID = patient.patient_id
-    ds.PatientBirthDate = patient.birth_date
-    ds.PatientSex = patient.sex
-    ds.AccessionNumber = patient.accession_number
-    ds.InstitutionName = patient.institution
-    ds.ReferringPhysicianName = patient.referring_physician
-    ds.OperatorsName = patient.operator
-    ds.StudyID = "1"
 
 
 def _describe(ds: Dataset, study: Study, image: Projection, number: int) -> None:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-from ai.phantom import BEGUN, Patient
+from ai.phantom import BEGUN, Patient, identify
 from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derive
 
 PATIENT: Final = Patient()
@@ -92,27 +92,14 @@ def _dataset(
     ds.StudyInstanceUID = uids["study"]
     ds.SeriesInstanceUID = uids["series"]
     ds.FrameOfReferenceUID = uids["frame"]
-    _identify(ds, patient)
+    identify(ds, patient)
+    ds.PositionReferenceIndicator = ""
     _describe(ds, scan, z)
     _place(ds, scan, shape, z)
     (_as_ct if scan.modality == "CT" else _as_mr)(ds)
     for keyword, value in scan.more.items():
         setattr(ds, keyword, value)
     return ds
-
-
-def _identify(ds: Dataset, patient: Patient) -> None:
-    ds.SpecificCharacterSet = patient.character_set
-    ds.PatientName = patient.name
-    ds.PatientID = patient.patient_id
-    ds.PatientBirthDate = patient.birth_date
-    ds.PatientSex = patient.sex
-    ds.AccessionNumber = patient.accession_number
-    ds.InstitutionName = patient.institution
-    ds.ReferringPhysicianName = patient.referring_physician
-    ds.OperatorsName = patient.operator
-    ds.PositionReferenceIndicator = ""
-    ds.StudyID = "1"
 
 
 def _describe(ds: Dataset, scan: Scan, z: int) -> None:
