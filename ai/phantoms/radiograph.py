@@ -6,8 +6,8 @@ from typing import Final
 
 from ai.phantom import Patient
 from ai.phantoms.projection import HIGHEST, PATIENT, Projection, Study
-from ai.phantoms.series import Written
 from ai.phantoms.projection import write as write_images
+from ai.phantoms.series import Written
 from ai.training.synthetic import FIELD_OF_VIEW_MM, Finding, draw
 
 STUDY: Final = Study(
