@@ -24,6 +24,7 @@ from examples.demo.subscriber import Heard, listening
 from examples.peers import mosquitto, pacs, seaweed, triton
 from examples.peers.node import Node, new_key, penumbra, running_node
 from examples.peers.process import debian
+from examples.pipelines import answers
 from examples.pipelines.specialty import repository, tables
 from node.web.tokens import PREFIX, digest_of
 from routing.job import State
@@ -81,6 +82,7 @@ profile = "research"
 send = ["lake"]
 [[rules]]
 name = "lungs"
+priority = 2
 when = {{ Modality = ["CT"], BodyPartExamined = ["CHEST"] }}
 send = ["pacs"]
 infer = ["emphysema"]
@@ -147,7 +149,7 @@ def _material() -> Material:
     sent = [*gather(SCRATCH / "real"), *(one for each in shown for one in each.sent)]
     truth = write_phantom(SCRATCH / "phantom", slices=SLICES)
     folders = sorted({one.path.parent for one in sent})
-    return Material(sent, truth, (*folders, SCRATCH / "phantom"), shown)
+    return Material(sent, truth, (SCRATCH / "phantom", *folders), shown)
 
 
 def _servers(stack: contextlib.ExitStack) -> Servers:
@@ -225,12 +227,15 @@ def _send(node: Node, material: Material) -> int:
 
 def _wait(node: Node, ledger: Ledger, expected: int) -> None:
     """Wait on the node's events until every Series is settled and every job has ended."""
+    models = ["emphysema", *(model for one in specialised.SPECIALTIES for model in one.models)]
 
     def over(_: list[Event]) -> bool:
-        summary, counts = ledger.summary(), ledger.jobs.counts()
-        filed = summary["received"]["instances"] >= expected
+        # Results come in as received objects do, a moment after the job that made them ended.
+        counts = ledger.jobs.counts()
         ended = counts[State.WAITING] + counts[State.RUNNING] == 0
-        return filed and ended and summary["received"]["open_series"] == 0
+        made, received = answers.made(ledger, models), ledger.summary()["received"]
+        filed = received["instances"] >= expected + made
+        return filed and ended and received["open_series"] == 0
 
     with contextlib.suppress(TimeoutError):  # the table then says what is missing
         node.wait_for(over, TIMEOUT_S, "the main job")
@@ -244,6 +249,7 @@ def _check(
         lambda: checks.delivered(run),
         lambda: checks.reported(run, servers.pacs),
         lambda: specialised.reported(shown, servers.pacs),
+        lambda: specialised.recorded(run, shown),
         lambda: checks.proven(run),
         lambda: asked.answered(run, SCRATCH / "got"),
         lambda: checks.settled(run),

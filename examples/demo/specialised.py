@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 
 from dicom.result_kinds import kind_of
-from examples.demo.checks import Row
+from examples.demo.checks import Row, Run
 from examples.demo.material import Sent
 from examples.peers.pacs import Pacs
 from examples.pipelines import answers
@@ -52,6 +52,18 @@ def reported(shown: Sequence[Shown], where: Pacs) -> Iterator[Row]:
         said = answers.read([ds for ds in mine if ds.Modality == "SR"])
         for row in answers.compare(one.material.expected, said):
             yield Row(f"{name}: {row.what}", row.found, row.truth, row.ok, row.note)
+
+
+def recorded(run: Run, shown: Sequence[Shown]) -> Iterator[Row]:
+    """SQL knows of an inference that found something, for each model that was asked."""
+    answer = run.node.run(
+        "sql", "SELECT count(DISTINCT model) FROM inference WHERE outcome = 'found'",
+        "--format", "csv",
+    )  # fmt: skip
+    found = answer.stdout.split()[-1] if answer.returncode == 0 else answer.stderr.strip()
+    models = 1 + sum(len(one.specialty.models) for one in shown)  # beside the chest CT's
+    words = "models that found something (penumbra sql)"
+    yield Row(words, found, str(models), found == str(models))
 
 
 def _sent(path: Path, material: Material) -> Sent:

@@ -125,14 +125,15 @@ def _send(node: Node, ledger: Ledger, runs: Sequence[Run]) -> float:
     if sent.returncode:
         raise SystemExit(f"the phantoms could not be sent:\n{sent.stdout}{sent.stderr}")
     files = sum(len(list(folder.rglob("*.dcm"))) for folder in folders)
-    results = sum(sum(run.specialty.objects.values()) for run in runs)
+    models = _models([run.specialty for run in runs])
 
     def over(_: list[Event]) -> bool:
         # Results come in as received objects do, a moment after the job that made them ended.
-        received, counts = ledger.summary()["received"], ledger.jobs.counts()
+        counts = ledger.jobs.counts()
         ended = counts[State.WAITING] + counts[State.RUNNING] == 0
-        wanted = files + (0 if counts[State.HELD] else results)
-        return received["instances"] >= wanted and ended and received["open_series"] == 0
+        wanted, received = files + answers.made(ledger, models), ledger.summary()["received"]
+        is_all_there = received["instances"] >= wanted and received["open_series"] == 0
+        return ended and is_all_there and counts[State.DONE] + counts[State.HELD] >= len(runs)
 
     with contextlib.suppress(TimeoutError):  # the tables then say what is missing
         node.wait_for(over, TIMEOUT_S, "the pipelines")

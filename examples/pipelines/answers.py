@@ -1,11 +1,12 @@
 """Read what reports say: numbers and verdicts by the code of their name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
 from examples.pipelines.specialty import Number, Verdict
+from storage.ledger.ledger import Ledger
 
 PRESENT, ABSENT = "52101004", "272519000"
 """SNOMED CT."""
@@ -20,6 +21,12 @@ class Said:
     numbers: dict[str, float] = field(default_factory=dict)
     """By code; of a group about one finding, such as a segment, by CODE@FINDING."""
     verdicts: dict[str, bool] = field(default_factory=dict)
+
+
+def made(ledger: Ledger, models: Iterable[str]) -> int:
+    """Count the objects that models made so far; an inference is on record before its job ends."""
+    rows = [one.said for model in models for one in ledger.inferences.newest(model, limit=1000)]
+    return sum(len(uids) for row in rows for uids in row.results.values())
 
 
 def read(reports: Sequence[Dataset]) -> Said:

@@ -79,7 +79,7 @@ def tables(specialties: Sequence[Specialty], endpoint: str) -> str:
             lines += [one.keys[model]] if model in one.keys else []
     for one in specialties:
         names = ", ".join(f'"{model}"' for model in one.models)
-        lines += ["[[rules]]", f'name = "{one.name}"', f"when = {one.when}"]
+        lines += ["[[rules]]", f'name = "{one.name}"', "priority = 1", f"when = {one.when}"]
         # Results go only where the images are: they are sent first.
         lines += ['send = ["pacs"]', f"infer = [{names}]", 'results_to = ["pacs"]']
     return "\n".join(lines) + "\n"

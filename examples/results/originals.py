@@ -122,7 +122,8 @@ def _head(kind: str, name: Name, reference: Reference, uids: tuple[str, str]) ->
     ds.StudyDate, ds.StudyTime, ds.StudyID = "20260302", "093000", "1"
     ds.AccessionNumber = "ZQXACC1"
     ds.Modality = kind
-    ds.BodyPartExamined = "CHEST"
+    if kind != "SM":
+        ds.BodyPartExamined = "CHEST"
     ds.PatientOrientation = ["L", "F"]
     ds.Rows, ds.Columns, ds.SamplesPerPixel = 64, 64, 1
     ds.PhotometricInterpretation = "MONOCHROME2"
