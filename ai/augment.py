@@ -53,9 +53,9 @@ def average(contract: Contract, answers: Sequence[tuple[Finding, ...]]) -> Avera
     }
     others = [_by_name(findings) for findings in answers]
     averaged: list[Finding] = []
-    for name, finding in _by_name(first).items():
-        same = [findings[name] for findings in others if name in findings]
-        if _is_averaged(finding) and len(same) < len(answers):
+    for name, (finding, *_) in others[0].items():
+        same = [each for findings in others for each in findings.get(name, ())]
+        if _is_averaged(finding) and not all(name in findings for findings in others):
             raise BadAnswer(f"output {finding.output} says something else of the mirrored Series")
         if isinstance(finding, Measurement):
             values = [each.value for each in same if isinstance(each, Measurement)]
@@ -79,16 +79,19 @@ def _is_averaged(finding: Finding) -> bool:
     return isinstance(finding, Measurement | Verdict | Mask | Heatmap)
 
 
-def _by_name(findings: Iterable[Finding]) -> dict[tuple[object, ...], Finding]:
-    """Tell findings apart by what they are about; the others by their place."""
-    found: dict[tuple[object, ...], Finding] = {}
+def _by_name(findings: Iterable[Finding]) -> dict[tuple[object, ...], list[Finding]]:
+    """Tell findings apart by what they are about; the others by their place.
+
+    One image may have several: where the model was given a finer stack, each slice says something.
+    """
+    found = defaultdict[tuple[object, ...], list[Finding]](list)
     for at, each in enumerate(findings):
         if isinstance(each, Measurement | Verdict):
-            found[each.output, each.name, each.image] = each
+            found[each.output, each.name, each.image].append(each)
         elif isinstance(each, Mask | Heatmap):
-            found[each.output, type(each)] = each
+            found[each.output, type(each)].append(each)
         else:
-            found[each.output, at] = each
+            found[each.output, at].append(each)
     return found
 
 

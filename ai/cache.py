@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,9 +39,9 @@ def key_of(served: Served, pixel_digest: str) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def folder_of(model: str) -> str:
-    """Name the folder of a model's answers."""
-    return hashlib.sha256(model.encode()).hexdigest()[:16]
+def folder_of(model: str, endpoints: Collection[str]) -> str:
+    """Name the folder of the answers of a model on these servers."""
+    return hashlib.sha256(json.dumps([model, sorted(endpoints)]).encode()).hexdigest()[:16]
 
 
 def digest(arrays: Tensors) -> str:

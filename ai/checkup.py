@@ -53,6 +53,7 @@ def warnings(settings: Model, found: Sequence[Checked]) -> list[str]:
             said.append(f"the endpoints serve versions {listed} as {role}: {words}")
     contract = next((each.contract for each in found if each.contract), None)
     if contract is not None:
+        said += _unknown_modality(contract.wants.modality)
         said += [words for output in contract.outputs if (words := _unwise(output))]
         if not any(output.kind is OutputKind.REFUSAL for output in contract.outputs):
             words = "the model cannot refuse what it is not made for"
@@ -60,6 +61,14 @@ def warnings(settings: Model, found: Sequence[Checked]) -> list[str]:
     if len(settings.endpoints) == 1:
         said.append("there is one endpoint: while it is down, jobs wait")
     return said
+
+
+def _unknown_modality(modality: str) -> list[str]:
+    from pydicom.sr.codedict import codes  # it brings the whole terminology along
+
+    if modality in {code.value for code in codes.cid29.concepts.values()}:
+        return []
+    return [f"wants.modality is {modality}, and the standard has no such modality (CID 29)"]
 
 
 def _unwise(output: Output) -> str:

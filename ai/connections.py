@@ -92,7 +92,8 @@ def _authorities(tls: ClientTls) -> bytes | None:
 
 
 def _text(secret: Secret) -> str:
-    try:
-        return secrets.read(secret).decode("ascii")
-    except UnicodeDecodeError:
-        raise ConfigFault([("secret", "must be ASCII to go into a header")]) from None
+    words = secrets.read(secret).decode("latin-1")
+    if not (words.isascii() and words.isprintable()):
+        # Before a library says it, and repeats the value.
+        raise ConfigFault([("secret", "must be one line of printable ASCII to go into a header")])
+    return words

@@ -25,7 +25,7 @@ from ai.declared_outputs import code
 from ai.statement import Statement
 from config.models import Model
 
-_STACKS: Final = frozenset({InputKind.VOLUME, InputKind.SLICES, InputKind.STREAM})
+STACKS: Final = frozenset({InputKind.VOLUME, InputKind.SLICES, InputKind.STREAM})
 
 
 def read(served: Served, settings: Model) -> Contract:
@@ -69,7 +69,7 @@ def _wants(statement: Statement, kind: InputKind) -> Wants:
     stated = statement.wants()
     if not stated.modality:
         raise statement.missing("wants.modality", '"CT"')
-    fewest = 2 if kind in _STACKS else 1
+    fewest = 2 if kind in STACKS else 1
     default = Wants(modality="")
     return Wants(
         modality=stated.modality,
@@ -98,7 +98,7 @@ def _trust(statement: Statement, image: Input, outputs: tuple[Output, ...]) -> T
                 words = f"{key} names an output that is no {kind}; there are: {fitting}"
                 raise statement.fault("trust", words)
     augment = stated.augment or ()
-    if "flip-z" in augment and image.kind not in _STACKS:
+    if "flip-z" in augment and image.kind not in STACKS:
         raise statement.fault("trust", f"flip-z needs slices, and the input is {image.kind}")
     if augment and image.kind is InputKind.STREAM:
         raise statement.fault("trust", "augment is not for a stream, which is asked once")

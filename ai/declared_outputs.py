@@ -120,21 +120,22 @@ def _check_items(statement: Statement, key: str, output: Output, image: Input) -
 
 def _fitted(statement: Statement, tensor: Tensor, output: Output, image: Input) -> Output:
     datatypes = _datatypes(output)
-    if tensor.datatype in datatypes:
-        if output.kind in _LAID_OVER and image.kind is not InputKind.TILES:
-            least, most = 3, max(3, len(image.preparation.layout))
-            if least <= len(tensor.shape) <= most:
-                return output
-            needed = f"{datatypes[0]} with the axes of the input, {least} to {most} of them"
-            raise _misfit(statement, tensor, needed)
-        shapes = _shapes(output, image)
+    is_its = tensor.datatype in datatypes
+    if output.kind in _LAID_OVER and image.kind is not InputKind.TILES:
+        least, most = 3, max(3, len(image.preparation.layout))
+        if is_its and least <= len(tensor.shape) <= most:
+            return output
+        needed = f"{' or '.join(datatypes)} with the axes of the input, {least} to {most} of them"
+        raise _misfit(statement, tensor, needed)
+    shapes = _shapes(output, image)
+    if is_its:
         if any(_fits(tensor.shape, shape) for shape in shapes):
             return output
         inner = tensor.shape[1:]
         first_may_go = tensor.shape[:1] in {(1,), (_ANY,)} and image.kind not in ITEMS
         if first_may_go and any(_fits(inner, shape) for shape in shapes):
             return replace(output, is_batched=True)
-    needed = " or ".join(f"{datatypes[0]} {list(shape)}" for shape in _shapes(output, image))
+    needed = " or ".join(f"{datatypes[0]} {list(shape)}" for shape in shapes)
     raise _misfit(statement, tensor, needed)
 
 

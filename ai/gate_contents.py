@@ -12,6 +12,7 @@ from ai.contract import Quantity
 from dicom import coding_schemes, result_kinds
 from dicom.errors import CannotUnderstand
 from dicom.part10 import text
+from dicom.references import sequences
 from dicom.validation import validate
 
 _FRAME_OF_REFERENCE: Final = Tag("FrameOfReferenceUID")
@@ -210,9 +211,8 @@ def _is_finite(values: bytes, bits: int) -> bool:
 
 def _items(dataset: Dataset, passed_over: frozenset[int]) -> Iterator[Dataset]:
     """Yield the items of every sequence, at every depth."""
-    for tag in dataset.keys():  # noqa: SIM118  (a Dataset's own iteration reads every value)
-        element = dataset[BaseTag(tag)] if int(tag) not in passed_over else None
-        if element is not None and element.VR == "SQ":
+    for element in sequences(dataset):
+        if int(element.tag) not in passed_over:
             for item in element.value:
                 yield item
                 yield from _items(item, frozenset())

@@ -5,9 +5,11 @@ Belongs to one event loop.
 
 import asyncio
 from collections.abc import Collection, Sequence
+from time import monotonic
 from typing import Final
 
-from ai.balance import choose, is_worth_waiting
+from ai.balance import choose
+from ai.breaker import State
 from ai.contract import Served
 from ai.endpoint import Endpoint
 from ai.lanes import Lanes
@@ -47,6 +49,8 @@ class Group:
         found = self.serving(version)
         if not found:
             raise self._fault(version)
+        if len(found) == 1:
+            return found[0]
         best = newest(each.version for each in found)
         return next(each for each in found if each.version == best)
 
@@ -55,21 +59,30 @@ class Group:
         known = (one.known.get(version) for one in self.members)
         return [each.served for each in known if each is not None and each.served is not None]
 
-    def take(self, version: str, served: Served, tried: Collection[str]) -> Member | None:
-        """Choose who is asked next, of those that serve the very same and were not tried."""
-        able = self._able(version, served)
-        standings = [one.standing for one in able]
-        address = choose(standings, tried, asyncio.get_running_loop().time(), self._turn)
+    def take(
+        self, version: str, served: Served, tried: Collection[str]
+    ) -> tuple[Member | None, int]:
+        """Choose who is asked next, of those that serve the very same and were not tried.
+
+        Also says how many these are; None where none of them is to be asked now.
+        """
+        able = [one for one in self._able(version, served) if one.address not in tried]
+        place = choose([one.standing for one in able], monotonic(), self._turn)
         self._turn += 1
-        return next((one for one in able if one.address == address), None)
+        return None if place is None else able[place], len(able)
 
     def untried(self, version: str, served: Served, tried: Collection[str]) -> int:
-        """Count those that could be asked yet, the one that is asked now included."""
+        """Count those that could be asked yet."""
         return sum(one.address not in tried for one in self._able(version, served))
 
     def is_on_trial(self, version: str, served: Served, tried: Collection[str]) -> bool:
         """Say whether another request is finding out whether an endpoint is well again."""
-        return is_worth_waiting([one.standing for one in self._able(version, served)], tried)
+        states = {
+            one.standing.breaker.state
+            for one in self._able(version, served)
+            if one.address not in tried
+        }
+        return State.TRIAL in states
 
     async def change(self, timeout_s: float) -> None:
         """Wait until something was learned of an endpoint, or the time is over."""
@@ -104,15 +117,14 @@ class Group:
 
     async def _probe(self, stale: list[Member], version: str) -> None:
         # Whoever failed last time is asked too, and not waited for once another has answered.
-        hopeful = {
-            one.address
-            for one in stale
-            if (known := one.known.get(version)) is None or known.fault is None
-        }
+        hopeful = {one.address for one in stale if version not in one.doubtful}
         probes = {one.probe(version): one for one in stale}
         pending: set[asyncio.Task[None]] = set(probes)
         while pending and not self.serving(version):
-            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                if not each.cancelled():
+                    each.result()  # what is no Fault is a bug, and not to be kept from anybody
         waited_for = {task for task in pending if probes[task].address in hopeful}
         if waited_for:
             await asyncio.wait(waited_for, timeout=GRACE_S)

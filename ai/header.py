@@ -109,6 +109,13 @@ class Source:
     """One for each reference."""
     thickness_mm: float | None = None
     """From slice to slice; None for what is no stack."""
+    heads: tuple[Dataset, ...] = ()
+    """One for each reference where images may differ in how they are shown; none where `head`
+    speaks for all."""
+
+    def head_of(self, image: int) -> Dataset:
+        """Give the header of one image, by its place among the references."""
+        return self.heads[image] if self.heads else self.head
 
 
 def read(index: int, part10: Part10) -> Header:

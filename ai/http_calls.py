@@ -3,10 +3,12 @@
 A client belongs to the event loop it was made in and lives as long as the process.
 """
 
+import asyncio
+import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -17,6 +19,8 @@ from dicom.errors import BadAnswer
 
 MOST_BYTES: Final = 2**31 - 1
 """No answer is read that is longer."""
+MOST_TOLD_BYTES: Final = 1 << 24
+"""Nor what a server says of itself and its models."""
 CONNECT_S: Final = 5.0
 _CONNECTIONS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=16)
 _REDIRECTS: Final = range(300, 400)
@@ -74,7 +78,7 @@ class Calls:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Said:
-        """Ask, and read the whole answer, whatever its status.
+        """Ask, and read the whole answer, whatever its status, within so many seconds in all.
 
         Raises Troubled where there is none, BadAnswer for one that is too long.
         """
@@ -83,13 +87,17 @@ class Calls:
             method, self.address + path, content=body, headers=headers, timeout=timeout,
             extensions=self._extensions,
         )  # fmt: skip
+        most_bytes = MOST_TOLD_BYTES if body is None else MOST_BYTES
         try:
-            answer = await self._client.send(request, stream=True)
-            try:
-                return Said(answer.status_code, answer.headers, await self._whole(answer))
-            finally:
-                await answer.aclose()
-        except httpx.TimeoutException as fault:
+            # httpx counts from byte to byte: who sends them one by one would never be late.
+            async with asyncio.timeout(timeout_s):
+                answer = await self._client.send(request, stream=True)
+                try:
+                    whole = await self._whole(answer, most_bytes)
+                finally:
+                    await answer.aclose()
+            return Said(answer.status_code, answer.headers, whole)
+        except (httpx.TimeoutException, TimeoutError) as fault:
             words = f"{self.address}: no answer within {timeout_s:g} s"
             raise Troubled(words, Trouble.SLOW) from fault
         except httpx.HTTPError as fault:
@@ -99,13 +107,21 @@ class Calls:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _whole(self, answer: httpx.Response) -> bytes:
+    async def _whole(self, answer: httpx.Response, most_bytes: int) -> bytes:
         whole = bytearray()
         async for piece in answer.aiter_bytes():
             whole += piece
-            if len(whole) > MOST_BYTES:
-                raise BadAnswer(f"{self.address}: the answer has more than 2 GiB")
+            if len(whole) > most_bytes:
+                raise BadAnswer(f"{self.address}: the answer has more than {most_bytes} bytes")
         return bytes(whole)
+
+
+def parsed(body: bytes) -> Any:
+    """Read JSON; None where it is none, or nested deeper than anybody means."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def require_good(said: Said, who: str, words: str) -> None:

@@ -1,7 +1,6 @@
 """Whoever speaks KServe v2 over HTTP: Triton, MLServer, KServe and SageMaker's Triton behind it."""
 
 import itertools
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,10 +8,10 @@ from typing import Any, Final
 from ai import kserve_bodies, tensors
 from ai.contract import Served, Tensor
 from ai.endpoint import Call, Reply
-from ai.http_calls import Calls, Said, require_good
+from ai.http_calls import Calls, Said, parsed, require_good
 from ai.tracing import traceparent
 from ai.triton import PROBE_S, newest
-from ai.trouble import Trouble, Troubled
+from ai.trouble import Trouble, Troubled, why_absent
 from dicom.errors import BadAnswer
 
 _BINARY: Final = "binary_tensor_data"
@@ -35,22 +34,27 @@ class KserveEndpoint:
         path = _path(model, version)
         ready = await self._calls.ask("GET", f"{path}/ready", PROBE_S)
         if ready.status in {400, 404}:
-            raise Troubled(f"{self.address}: model {model} is not ready", Trouble.ABSENT)
+            named = f"{model} version {version}" if version else model
+            words = f"{self.address}: model {named} is not ready{await self._why(model)}"
+            raise Troubled(words, Trouble.ABSENT)
         self._require(ready, model)
         if not self._software:
             await self._meet()
         metadata = self._json(await self._calls.ask("GET", path, PROBE_S), model)
         config = await self._config(path)
-        return Served(
-            model=model,
-            version=version or newest(map(str, metadata.get("versions") or ())),
-            server=self._software,
-            inputs=self._tensors(metadata.get("inputs"), model),
-            outputs=self._tensors(metadata.get("outputs"), model),
-            parameters=_parameters(config),
-            max_batch_size=int(config.get("max_batch_size") or 0),
-            priority_levels=int((config.get("dynamic_batching") or {}).get("priority_levels") or 0),
-        )
+        try:
+            return Served(
+                model=model,
+                version=version or newest(map(str, metadata.get("versions") or ())),
+                server=self._software,
+                inputs=_tensors(metadata.get("inputs")),
+                outputs=_tensors(metadata.get("outputs")),
+                parameters=_parameters(config),
+                max_batch_size=int(config.get("max_batch_size") or 0),
+                priority_levels=_priority_levels(config),
+            )
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as fault:
+            raise BadAnswer(f"{self.address}: model {model} is described badly") from fault
 
     async def infer(self, call: Call) -> Reply:
         """Run the model. The server may go on computing when the time is over."""
@@ -83,8 +87,19 @@ class KserveEndpoint:
     async def _meet(self) -> None:
         """Ask what the server is, and what it can, when it is first met."""
         server = self._json(await self._calls.ask("GET", "/v2", PROBE_S), "")
-        self._is_binary = _BINARY in (server.get("extensions") or ())
+        extensions = server.get("extensions")
+        self._is_binary = isinstance(extensions, list) and _BINARY in extensions
         self._software = f"{server.get('name', '')} {server.get('version', '')}".strip()
+
+    async def _why(self, model: str) -> str:
+        """Ask what the server knows of a model that is not ready."""
+        said = await self._calls.ask("POST", "/v2/repository/index", PROBE_S, b"{}")
+        rows = parsed(said.body)
+        if said.status != 200 or not isinstance(rows, list):
+            return ""  # who has no repository has no words about it
+        keys = ("name", "version", "reason")
+        there = [[str(row.get(key, "")) for key in keys] for row in rows if isinstance(row, dict)]
+        return why_absent(model, [(name, version, why) for name, version, why in there])
 
     async def _config(self, path: str) -> Mapping[str, Any]:
         """Ask for what KServe does not have and Triton does."""
@@ -93,26 +108,25 @@ class KserveEndpoint:
 
     def _json(self, said: Said, model: str) -> Mapping[str, Any]:
         self._require(said, model)
-        try:
-            found = json.loads(said.body)
-        except ValueError as fault:
-            raise BadAnswer(f"{self.address} does not speak KServe v2: no JSON") from fault
+        found = parsed(said.body)
         if not isinstance(found, dict):
-            raise BadAnswer(f"{self.address} does not speak KServe v2: JSON of another shape")
+            raise BadAnswer(f"{self.address} does not speak KServe v2: no JSON object")
         return found
 
     def _require(self, said: Said, model: str) -> None:
         who = f"{self.address}: model {model}" if model else self.address
         require_good(said, who, kserve_bodies.words(said.body))
 
-    def _tensors(self, rows: Any, model: str) -> tuple[Tensor, ...]:
-        try:
-            return tuple(
-                Tensor(str(row["name"]), str(row["datatype"]), tuple(map(int, row["shape"])))
-                for row in rows or ()
-            )
-        except (KeyError, TypeError, ValueError) as fault:
-            raise BadAnswer(f"{self.address}: model {model} is described badly") from fault
+
+def _tensors(rows: Any) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(str(row["name"]), str(row["datatype"]), tuple(map(int, row["shape"])))
+        for row in rows or ()
+    )
+
+
+def _priority_levels(config: Mapping[str, Any]) -> int:
+    return int((config.get("dynamic_batching") or {}).get("priority_levels") or 0)
 
 
 def _path(model: str, version: str) -> str:

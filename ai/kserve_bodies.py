@@ -13,13 +13,15 @@ import numpy as np
 from ai import tensors
 from ai.contract import Served, Tensor
 from ai.endpoint import Call
+from ai.http_calls import parsed
+from ai.trouble import one_line
 from dicom.errors import BadAnswer, Unsuitable
 
 LENGTH_HEADER: Final = "inference-header-content-length"
 _URGENT: Final = 1
 _JSONLESS: Final = frozenset({"FP16"})
 """Datatypes that JSON has no form for (KServe v2)."""
-_MOST_WORDS: Final = 200
+_MOST_DIGITS: Final = 20
 
 
 def request(call: Call, name: str, *, is_binary: bool) -> tuple[bytes, dict[str, str]]:
@@ -94,7 +96,7 @@ def answer(
     """
     head, behind = body, memoryview(b"")
     if length is not None:
-        if not length.isdecimal() or int(length) > len(body):
+        if not (length.isdecimal() and len(length) < _MOST_DIGITS) or int(length) > len(body):
             raise BadAnswer(f"model {served.model} answered with a broken header")
         head, behind = body[: int(length)], memoryview(body)[int(length) :]
     said = _object(served, head)
@@ -120,23 +122,16 @@ def answer(
 
 def words(body: bytes) -> str:
     """Give what a server says of a fault, in one line."""
-    try:
-        said = json.loads(body)
-    except ValueError:
-        said = None
+    said = parsed(body)
     told = said.get("error", "") if isinstance(said, Mapping) else ""
     told = told or (said.get("detail", "") if isinstance(said, Mapping) else "")
-    line = str(told).strip().split("\n", 1)[0]
-    return "".join(sign for sign in line if sign.isprintable())[:_MOST_WORDS]
+    return one_line(str(told))
 
 
 def _object(served: Served, head: bytes) -> Mapping[str, Any]:
-    try:
-        said = json.loads(head)
-    except ValueError as fault:
-        raise BadAnswer(f"model {served.model} answered something else than JSON") from fault
+    said = parsed(head)
     if not isinstance(said, dict):
-        raise BadAnswer(f"model {served.model} answered JSON that is no object")
+        raise BadAnswer(f"model {served.model} answered something else than a JSON object")
     return said
 
 
@@ -165,14 +160,15 @@ def _size(row: Mapping[str, Any]) -> int | None:
 
 def _raw(tensor: Tensor, row: Mapping[str, Any]) -> bytes:
     """Pack what came as a list; nested lists are flattened, as the standard allows both."""
-    if row["datatype"] == tensors.BYTES:
-        texts = [str(each).encode() for each in _flat(row.get("data"))]
-        return b"".join(len(each).to_bytes(4, "little") + each for each in texts)
     dtype = tensors.DTYPES.get(row["datatype"])
     try:
+        if row["datatype"] == tensors.BYTES:
+            texts = [str(each).encode() for each in _flat(row.get("data"))]
+            return b"".join(len(each).to_bytes(4, "little") + each for each in texts)
         return np.asarray(row.get("data"), dtype=dtype).tobytes() if dtype else b""
-    except (TypeError, ValueError, OverflowError) as fault:
-        raise BadAnswer(f"output {tensor.name} came with data that are no numbers") from fault
+    except (TypeError, ValueError, OverflowError, RecursionError) as fault:
+        words = f"output {tensor.name} came with data that are not {row['datatype']}"
+        raise BadAnswer(words) from fault
 
 
 def _flat(data: Any) -> list[Any]:

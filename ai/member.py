@@ -4,10 +4,9 @@ Belongs to one event loop.
 """
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -46,6 +45,8 @@ class Member:
         self.model = model
         self.known: dict[str, Known] = {}
         """By the version that was asked for; "" is the newest."""
+        self.doubtful: set[str] = set()
+        """Versions about which the last probe failed, whatever is known from before."""
         self._heals = heals
         self._breaker = Breaker()
         self._outstanding = 0
@@ -61,7 +62,7 @@ class Member:
     @property
     def standing(self) -> Standing:
         """What the choice goes by."""
-        return Standing(self.address, self._outstanding, self._breaker)
+        return Standing(self._outstanding, self._breaker)
 
     def probe(self, version: str) -> "asyncio.Task[None]":
         """Ask what is served now, once at a time; `known` holds what was said."""
@@ -74,19 +75,39 @@ class Member:
     def is_fresh(self, version: str, within_s: float) -> bool:
         """Say whether it was asked a short time ago."""
         known = self.known.get(version)
-        return known is not None and _now() - known.at < within_s
+        return known is not None and monotonic() - known.at < within_s
 
     async def infer(self, call: Call) -> Reply:
         """Ask it, and learn from how that ends. Raises what the endpoint raises."""
-        with self._noted():
-            return await self.endpoint.infer(call)
+        self._breaker = breaker.begun(self._breaker)
+        self._outstanding += 1
+        is_told = False
+        try:
+            reply = await self.endpoint.infer(call)
+            self._breaker, is_told = breaker.done(self._breaker), True
+        except Troubled as fault:
+            if fault.trouble in BLAMING:
+                chance = random.random()  # noqa: S311  (spreads questions, keeps no secret)
+                self._breaker, is_told = breaker.failed(self._breaker, monotonic(), chance), True
+            if fault.trouble in {Trouble.ABSENT, Trouble.AWAY}:
+                self.known.clear()
+            raise
+        except BadAnswer:  # it lives
+            self._breaker, is_told = breaker.done(self._breaker), True
+            raise
+        else:
+            return reply
+        finally:
+            self._outstanding -= 1
+            if not is_told:
+                self._breaker = breaker.dropped(self._breaker)
 
     async def healed(self, trouble: Trouble) -> bool:
         """Wait until the model's process is there again, where that can be; whether it is."""
         if self._healing is None and trouble is Trouble.DEAD_PROCESS and self._heals:
-            if _now() - self._healed_at < HEAL_EVERY_S:
+            if monotonic() - self._healed_at < HEAL_EVERY_S:
                 return False
-            self._healed_at = _now()
+            self._healed_at = monotonic()
             self._healing = asyncio.get_running_loop().create_task(self._heal())
         if self._healing is None or trouble not in {Trouble.DEAD_PROCESS, Trouble.ABSENT}:
             return False
@@ -99,42 +120,23 @@ class Member:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
-        self._breaker = breaker.begun(self._breaker)
-        self._outstanding += 1
-        is_told = False
-        try:
-            yield
-            self._breaker, is_told = breaker.done(self._breaker), True
-        except Troubled as fault:
-            if fault.trouble in BLAMING:
-                chance = random.random()  # noqa: S311  (spreads questions, keeps no secret)
-                self._breaker, is_told = breaker.failed(self._breaker, _now(), chance), True
-            if fault.trouble in {Trouble.ABSENT, Trouble.AWAY}:
-                self.known.clear()
-            raise
-        except BadAnswer:  # it lives
-            self._breaker, is_told = breaker.done(self._breaker), True
-            raise
-        finally:
-            self._outstanding -= 1
-            if not is_told:
-                self._breaker = breaker.dropped(self._breaker)
-
     async def _probe(self, version: str) -> None:
-        began = _now()
+        began = monotonic()
         served, fault = None, None
         try:
             served = await self.endpoint.describe(self.model, version)
         except InferenceFault as failed:
             fault = failed
-        if fault is not None and _now() - began > STOOD_STILL_S:
-            return
+        if fault is None:
+            self.doubtful.discard(version)
+        else:
+            self.doubtful.add(version)
+            if monotonic() - began > STOOD_STILL_S:
+                return
         before = self.known.get(version)
         if before is not None and before.served == served:
             served = before.served
-        self.known[version] = Known(_now(), served, fault)
+        self.known[version] = Known(monotonic(), served, fault)
 
     async def _heal(self) -> bool:
         try:
@@ -148,7 +150,3 @@ class Member:
             return True
         finally:
             self._healing = None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -45,11 +45,21 @@ class _Run:
     prepared: Sampled | None = None
     read_s: float = 0.0
     answers: list[Answer] = field(default_factory=list)
+    _stated: tuple[Served, Contract] | None = None
+
+    def contract_of(self, served: Served) -> Contract:
+        """Read the contract of what is served, once for as long as that stays the same.
+
+        Raises BadAnswer.
+        """
+        if self._stated is None or self._stated[0] != served:
+            self._stated = served, declared.read(served, self.settings)
+        return self._stated[1]
 
     def prepare(self, served: Served) -> Prepared:
         """Make the Series ready for what is served; the same again where the contract is."""
         began = time.perf_counter()
-        contract = declared.read(served, self.settings)
+        contract = self.contract_of(served)
         before = self.contract
         if self.prepared is None or before is None or not _asks_alike(before, contract):
             self.prepared = Sampled(prepare.prepare(contract, self.series))
@@ -78,7 +88,7 @@ class _Run:
             self.settings, make, urgent=self.urgent, version=self.version, trace=self.trace
         )
         self.answers.append(answer)
-        contract = declared.read(answer.served, self.settings)
+        contract = self.contract_of(answer.served)
         prepared = make(answer.served)
         return findings.read(contract, joined.arrays(contract, answer), prepared.grid)
 
@@ -93,7 +103,7 @@ class _Run:
             return None
         shadow = Shadow(answer.served, (), answer.endpoint, answer.seconds)
         try:
-            contract = declared.read(answer.served, beside.settings)
+            contract = beside.contract_of(answer.served)
             said = findings.read(contract, joined.arrays(contract, answer), beside.prepared.grid)
         except InferenceFault as fault:
             return replace(shadow, words=str(fault))
@@ -114,7 +124,7 @@ async def infer(
 
     `series` holds the Series' objects, whole, in any order; they are read, never kept. `name` is
     the model's name in the config, for the log. `now` is the time at which the Series was
-    settled: it becomes the results' content time, so that a second run makes the same bytes.
+    whole: it becomes the results' content time, so that a second run makes the same bytes.
     A Series that is not what the model wants, or that the model refuses, is an Outcome with a
     refusal, unless the settings say to hold it. `urgent` and `trace` are as the pool has them.
     Raises Unsuitable for such a Series, and for one of which nothing can be reported; BadAnswer
@@ -130,7 +140,7 @@ async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
     patient = "\\".join(text(first, key) for key in ("PatientID", "IssuerOfPatientID"))
     run.version = assignment.version_of(settings, patient)
     served = await run.servers.describe(settings, run.version)
-    contract = declared.read(served, settings)
+    contract = run.contract_of(served)
     if text(first, "Modality") != contract.wants.modality:
         words = f"the Series is not of Modality {contract.wants.modality}"
         return _told(name, Outcome((), (), served, contract, "", None, refusal=words))
@@ -147,7 +157,7 @@ async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
         results=(),
         findings=found.findings,
         served=answer.served if answer else served,
-        contract=declared.read(answer.served, settings) if answer else contract,
+        contract=run.contract_of(answer.served) if answer else contract,
         endpoint=answer.endpoint if answer else "",
         source=source,
         refusal=refusal,
@@ -248,13 +258,17 @@ class Pool:
         said = self._loop().run(run.shadow()) if run is not None else None
         return () if said is None else (said,)
 
+    def forget(self) -> None:
+        """Let go of the Series that was inferred last, whose shadow nobody asks any more."""
+        self._last = None
+
     def check(self, settings: Model) -> None:
         """Ask whether a model is there. Raises ModelUnavailable, BadAnswer."""
         self._loop().run(self._servers.describe(settings))
 
     def close(self) -> None:
         """Close connections and event loop. May be called twice."""
-        self._last = None
+        self.forget()
         runner, self._runner = self._runner, None
         if runner is not None:
             with runner:

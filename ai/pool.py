@@ -1,10 +1,10 @@
 """The servers of a model: any number of endpoints, asked as if they were one that does not fail."""
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -150,7 +150,7 @@ class Servers:
         version: str | None,
         trace: str,
     ) -> Answer:
-        began = _now()
+        began = monotonic()
         deadline = 0.0
         group, wanted = self._group(settings), _wanted(settings, version)
         for _ in range(_MOST_MOVES):
@@ -165,11 +165,11 @@ class Servers:
                     its_arrays,
                     its_rows,
                     batches=requests.batches,
-                    seconds=_now() - began,
+                    seconds=monotonic() - began,
                     is_cached=True,
                 )
             # The servers' time: that of preparing a Series is not taken from it.
-            deadline = deadline or _now() + settings.timeout_s
+            deadline = deadline or monotonic() + settings.timeout_s
             counts = Counts()
             terms = Terms(group, wanted, served, deadline, lane, trace, counts)
             try:
@@ -186,7 +186,7 @@ class Servers:
                 endpoints=counts.endpoints,
                 batches=requests.batches,
                 tries=counts.tries,
-                seconds=_now() - began,
+                seconds=monotonic() - began,
                 waited_s=counts.waited_s,
                 by_shared_memory=counts.shared > 0,
                 healed=counts.healed,
@@ -221,13 +221,14 @@ class Servers:
     ) -> tuple[Cache | None, str]:
         if not settings.cache_mb:
             return None, ""
-        if settings.model not in self._caches:
+        # Other servers may have another model of the same name.
+        name = cache.folder_of(settings.model, settings.endpoints)
+        if name not in self._caches:
             folder = self._cache_folder
-            self._caches[settings.model] = Cache(
-                settings.cache_mb * 1_000_000,
-                None if folder is None else folder / cache.folder_of(settings.model),
+            self._caches[name] = Cache(
+                settings.cache_mb * 1_000_000, None if folder is None else folder / name
             )
-        return self._caches[settings.model], cache.key_of(served, requests.pixel_digest)
+        return self._caches[name], cache.key_of(served, requests.pixel_digest)
 
 
 def shadow_of(settings: Model) -> Model:
@@ -241,7 +242,3 @@ def shadow_of(settings: Model) -> Model:
 
 def _wanted(settings: Model, version: str | None) -> str:
     return settings.version if version is None else version
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

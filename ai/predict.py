@@ -14,7 +14,7 @@ import numpy as np
 from ai import tensors
 from ai.contract import Served, Tensor
 from ai.endpoint import Call, Reply
-from ai.http_calls import Calls, require_good
+from ai.http_calls import Calls, parsed, require_good
 from ai.kserve_bodies import words
 from ai.tracing import traceparent
 from config.predict import Predict
@@ -103,10 +103,7 @@ def _plain(array: tensors.Array) -> Any:
 def read(call: Call, body: bytes, *, is_rows: bool) -> dict[str, tensors.Array]:
     """Read an answer into arrays as the config declares them. Raises BadAnswer."""
     served = call.served
-    try:
-        said = json.loads(body)
-    except ValueError as fault:
-        raise BadAnswer(f"model {served.model} answered something else than JSON") from fault
+    said = parsed(body)
     key = _ROWS[1] if is_rows else _COLUMNS[1]
     if not isinstance(said, dict) or key not in said:
         raise BadAnswer(f'model {served.model} answered no JSON object with "{key}"')

@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from ai.contract import Served
@@ -50,7 +51,7 @@ class Terms:
     """As asked for; "" is the newest."""
     served: Served
     deadline: float
-    """On the event loop's clock."""
+    """On the monotonic clock."""
     lane: Lane
     trace: str
     counts: Counts
@@ -76,13 +77,13 @@ async def sequence(terms: Terms, tensors: Callable[[int], Tensors], count: int) 
     """
 
     async def ask(member: Member, timeout_s: float) -> Reply:
-        ends = _now() + timeout_s
+        ends = monotonic() + timeout_s
         name = secrets.randbelow(2**62) + 1
         for i in range(count - 1):
             step = Step(name, is_first=i == 0, is_last=False)
-            await _call(terms, member, tensors(i), ends - _now(), step)
+            await _call(terms, member, tensors(i), ends - monotonic(), step)
         step = Step(name, is_first=count == 1, is_last=True)
-        return await _call(terms, member, tensors(count - 1), ends - _now(), step)
+        return await _call(terms, member, tensors(count - 1), ends - monotonic(), step)
 
     return await _answered(terms, ask)
 
@@ -93,16 +94,17 @@ async def _answered(terms: Terms, ask: _Ask) -> Reply:
     healed: set[str] = set()
     pause_s = FIRST_PAUSE_S
     while True:
-        left_s = terms.deadline - _now()
+        left_s = terms.deadline - monotonic()
         if left_s <= 0:
             raise _over(reasons)
-        queued_at = _now()
+        queued_at = monotonic()
         await terms.group.lanes.enter(terms.lane)
         try:
-            terms.counts.waited_s += _now() - queued_at
-            member = terms.group.take(terms.version, terms.served, tried)
+            terms.counts.waited_s += monotonic() - queued_at
+            member, able = terms.group.take(terms.version, terms.served, tried)
             if member is not None:
-                return await ask(member, _share_s(terms, tried))
+                # Its part of the time, so that another has some left if this one hangs.
+                return await ask(member, (terms.deadline - monotonic()) / able)
         except Troubled as fault:
             assert member is not None  # only its call raises it
             reasons[member.address] = fault
@@ -128,7 +130,7 @@ async def _next_round(
 
     Raises ModelUnavailable where it does not, and Moved where another version is there instead.
     """
-    left_s = terms.deadline - _now()
+    left_s = terms.deadline - monotonic()
     if terms.group.is_on_trial(terms.version, terms.served, tried):
         await terms.group.change(left_s)
         return pause_s
@@ -170,16 +172,6 @@ async def _call(
     return reply
 
 
-def _share_s(terms: Terms, tried: set[str]) -> float:
-    """Give one try its part of the time, so that another endpoint has some left if it hangs."""
-    left_s = terms.deadline - _now()
-    return left_s / max(terms.group.untried(terms.version, terms.served, tried), 1)
-
-
 def _over(reasons: Mapping[str, Troubled]) -> ModelUnavailable:
     words = [str(each) for each in list(reasons.values())[:MOST_REASONS]]
     return ModelUnavailable("; ".join(words) or "no endpoint answered in time")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

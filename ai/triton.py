@@ -24,7 +24,7 @@ from ai.endpoint import Call, Reply
 from ai.tracing import traceparent
 from ai.triton_memory import Memory, is_local
 from ai.triton_wire import Given
-from ai.trouble import Trouble, Troubled, classify
+from ai.trouble import Trouble, Troubled, classify, one_line, why_absent
 from dicom.errors import BadAnswer, InferenceFault, Unsuitable
 
 PROBE_S: Final = 2.0
@@ -89,7 +89,9 @@ class TritonEndpoint:
             if not await self._client.is_model_ready(
                 model, version, headers=dict(self._headers), client_timeout=PROBE_S
             ):
-                raise Troubled(f"{self.address}: model {model} is not ready", Trouble.ABSENT)
+                named = f"{model} version {version}" if version else model
+                words = f"{self.address}: model {named} is not ready{await self._why(model)}"
+                raise Troubled(words, Trouble.ABSENT)
             if not self._software:
                 await self._meet()
             metadata, config = await asyncio.gather(
@@ -149,6 +151,16 @@ class TritonEndpoint:
         self._software = f"{server.name} {server.version}"
         if self._wants_memory and "system_shared_memory" in server.extensions:
             self._memory = Memory(self.address, self._client, self._headers)
+
+    async def _why(self, model: str) -> str:
+        """Ask what the server knows of a model that is not ready."""
+        try:
+            index = await self._client.get_model_repository_index(
+                headers=dict(self._headers), client_timeout=PROBE_S
+            )
+        except InferenceServerException:
+            return ""  # who has no repository has no words about it
+        return why_absent(model, [(each.name, each.version, each.reason) for each in index.models])
 
     async def _config(self, model: str, version: str) -> Any:
         try:
@@ -215,7 +227,7 @@ class TritonEndpoint:
             raise self._fault(model, _status(failed), said) from failed
 
     def _fault(self, model: str, status: str, said: str) -> InferenceFault:
-        words = f"{self.address}: model {model}: {status or 'failed'}: {_first_line(said)}"
+        words = f"{self.address}: model {model}: {status or 'failed'}: {one_line(said)}"
         trouble = classify(status, said)
         if trouble is Trouble.AWAY and self._memory is not None:
             self._memory.forget()
@@ -289,8 +301,3 @@ def _packed(row: Any) -> bytes:
 
 def _status(failed: InferenceServerException) -> str:
     return str(failed.status() or "").removeprefix("StatusCode.")
-
-
-def _first_line(said: str) -> str:
-    lines = said.strip().splitlines()
-    return "".join(sign for sign in (lines[0] if lines else "") if sign.isprintable())[:200]

@@ -5,11 +5,11 @@ Whatever goes wrong here, the tensors go through the connection instead.
 # As ai/triton.py, a home of tritonclient.
 # mypy: untyped-calls-exclude=tritonclient
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -74,7 +74,7 @@ class Memory:
         """Lay a request's tensors into a region; None where they have to go another way."""
         if self._is_off:
             return None
-        if self._lost_at is not None and _now() - self._lost_at > REST_S:
+        if self._lost_at is not None and monotonic() - self._lost_at > REST_S:
             self._is_swept, self._lost_at = False, None
         if not self._is_swept:
             self._is_swept = True
@@ -108,7 +108,7 @@ class Memory:
         else:
             self._ring.lose(region)
             self._told.discard(region.name)
-            self._lost_at = _now()
+            self._lost_at = monotonic()
 
     def forget(self) -> None:
         """Close what the server no longer knows of: it was started again, or may have been."""
@@ -177,7 +177,3 @@ def is_local(address: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -3,6 +3,8 @@
 Pure: status words of gRPC and a server's message in, a decision out.
 """
 
+import difflib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -33,6 +35,7 @@ class Trouble(StrEnum):
 BLAMING: Final = frozenset({Trouble.AWAY, Trouble.FAILED, Trouble.DEAD_PROCESS, Trouble.SLOW})
 """What a breaker counts. A full queue is no fault, and a missing model is noted otherwise."""
 
+_LONGEST: Final = 200
 _WRONG: Final = frozenset({"INVALID_ARGUMENT", "UNIMPLEMENTED", "OUT_OF_RANGE"})
 """The server understood and says no; it will say no again, and so will others."""
 _BY_STATUS: Final = {
@@ -57,6 +60,26 @@ class Troubled(ModelUnavailable):
     def __init__(self, words: str, trouble: Trouble) -> None:
         self.trouble = trouble
         super().__init__(words)
+
+
+def why_absent(model: str, there: Sequence[tuple[str, str, str]]) -> str:
+    """Say why a model is not ready, in words to put behind that; "" where nobody knows.
+
+    `there` lists the server's models as it has them: name, version, and what is wrong with it.
+    """
+    rows = [(version, reason) for name, version, reason in there if name == model]
+    if not rows:
+        names = sorted({name for name, _, _ in there})
+        near = difflib.get_close_matches(model, names, n=1)
+        return f"; it has no such model, did you mean {near[0]}?" if near else ""
+    reasons = [f"version {version or '?'}: {reason}" for version, reason in rows if reason]
+    return one_line(f"; {'; '.join(reasons)}") if reasons else ""
+
+
+def one_line(said: str) -> str:
+    """Give the first line of what a server says, short and printable: it goes into logs."""
+    lines = said.strip().splitlines()
+    return "".join(sign for sign in (lines[0] if lines else "") if sign.isprintable())[:_LONGEST]
 
 
 def classify(status: str, message: str) -> Trouble | None:

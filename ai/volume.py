@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataset import Dataset
 
 from ai import header
 from ai.contract import Orientation, Wants
@@ -78,8 +79,16 @@ def read(series: Sequence[Part10], wants: Wants) -> Volume:
                 for one in slices
             ),
             thickness_mm=step_mm,
+            heads=_heads(series, slices),
         ),
     )
+
+
+def _heads(series: Sequence[Part10], slices: Sequence[Header]) -> tuple[Dataset, ...]:
+    """Read every header where slices are rescaled each in its own way; none where all are alike."""
+    if len({(facts.slope, facts.intercept) for facts in slices}) == 1:
+        return ()
+    return tuple(header.head(facts.index, series[facts.index]) for facts in slices)
 
 
 def arrange(headers: Sequence[Header], wants: Wants) -> tuple[list[Header], float]:

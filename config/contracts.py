@@ -43,12 +43,20 @@ _OUTPUT_KEYS: Final[Mapping[str, Collection[str]]] = {
     "refusal": (),
 }
 _NUMERIC: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_CODE_STRING: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _")
+"""PS3.5 6.2, CS."""
 _TablesT = TypeVar("_TablesT", bound=Table)
 
 
 def _plain(text: str) -> str:
     if not text or text != text.strip() or not text.isprintable() or "\\" in text:
         raise ValueError("must be printable text without a backslash or spaces around it")
+    return text
+
+
+def _code_string(text: str) -> str:
+    if not text or set(text) - _CODE_STRING:
+        raise ValueError("is made of capital letters, digits, spaces and underscores, as DICOM's")
     return text
 
 
@@ -70,6 +78,10 @@ def _layout(letters: str) -> str:
 
 Short = Annotated[str, Field(max_length=16), AfterValidator(_plain)]
 Long = Annotated[str, Field(max_length=64), AfterValidator(_plain)]
+CodeString = Annotated[Short, AfterValidator(_code_string)]
+CodeStrings = Annotated[
+    Names, AfterValidator(lambda texts: tuple(_code_string(each) for each in texts))
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=0, le=65_536)]
 Distance = Annotated[float, Field(ge=0, le=1000)]
@@ -94,7 +106,7 @@ class Coded(Table):
 class Wants(Table):
     """What a Series must be before a model is asked about it."""
 
-    modality: Short | None = None
+    modality: CodeString | None = None
     orientation: Literal["axial", "sagittal", "coronal", "any"] | None = None
     min_slices: Annotated[int, Field(ge=1, le=100_000)] | None = None
     max_spacing_mm: Annotated[float, Field(gt=0)] | None = None
@@ -102,8 +114,8 @@ class Wants(Table):
     max_thickness_mm: Annotated[float, Field(gt=0)] | None = None
     contrast: Literal["any", "none", "required"] | None = None
     kvp: tuple[FiniteFloat, FiniteFloat] | None = None
-    body_parts: Names | None = None
-    views: Names | None = None
+    body_parts: CodeStrings | None = None
+    views: CodeStrings | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

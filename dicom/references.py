@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
@@ -54,9 +55,16 @@ def _below(dataset: Dataset, study: str, series: str) -> Iterator[Named]:
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:
-    for tag in dataset.keys():  # noqa: SIM118  (a Dataset's own iteration reads every value)
-        if int(tag) in _OF_NO_OBJECT:
-            continue
-        element = dataset[BaseTag(tag)]
-        if element.VR == "SQ":
+    for element in sequences(dataset):
+        if int(element.tag) not in _OF_NO_OBJECT:
             yield from element.value
+
+
+def sequences(dataset: Dataset) -> Iterator[DataElement]:
+    """Yield the sequences of a dataset, without a look at the values of its other elements."""
+    for tag in dataset.keys():  # noqa: SIM118  (a Dataset's own iteration reads every value)
+        # What was written without a VR, or as unknown, may turn out to be a sequence.
+        if dataset.get_item(tag).VR in {"SQ", "UN", None}:
+            element = dataset[BaseTag(tag)]
+            if element.VR == "SQ":
+                yield element

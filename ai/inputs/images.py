@@ -164,6 +164,7 @@ def _source(found: Sequence[Facts]) -> Source:
         references=tuple(facts.reference for facts in found),
         head=first.head,
         planes=tuple(facts.plane for facts in found),
+        heads=tuple(facts.head for facts in found),
     )
 
 

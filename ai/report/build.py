@@ -26,7 +26,7 @@ def build(
     """Build the results of one inference; the report is always there, and first.
 
     Of the other kinds those are made that `kinds` asks for and that have something to show.
-    `now` becomes the content date and time: give the time at which the Series was settled, not
+    `now` becomes the content date and time: give the time at which the Series was whole, not
     the clock, so that a second run makes the same bytes. UIDs follow from the study, the
     algorithm, its version and everything that is stated. `images` gives the rescaled values of an
     image of the source; without it there are no key images.

@@ -22,7 +22,7 @@ from pydicom.valuerep import DA, TM
 from ai.contract import Code
 from ai.header import Reference
 from ai.report import codes
-from ai.report.original import body_part, code_string, copied, is_paired
+from ai.report.original import body_part, code_string, copied, has_side
 from ai.report.subject import Subject
 from ai.report.words import line
 from ai.result import Result, ResultKind
@@ -51,16 +51,19 @@ class Envelope:
     """SHA-256 (hex) of all that they state."""
 
     def series_uid(self, kind: ResultKind) -> str:
-        """Give the Series of a kind: the same for a model's results about one study.
+        """Give the Series of a kind: the same for all that a model says of one Series.
 
-        Images are in a Series of their own for each Series they were made from, since a Series
-        has one frame of reference and one body part (PS3.3 C.7.3.1, C.7.4.1).
+        Another Series' results are in another one: a Series has one frame of reference and one
+        body part (PS3.3 C.7.3.1, C.7.4.1), and is sent where the rule says that asked for it.
         """
         contract, source = self.subject.contract, self.subject.source
-        parts = [source.study_instance_uid, kind, contract.algorithm, contract.algorithm_version]
-        if kind is not ResultKind.SR:
-            parts.append(source.series_instance_uid)
-        return derive(*parts)
+        return derive(
+            source.study_instance_uid,
+            kind,
+            contract.algorithm,
+            contract.algorithm_version,
+            source.series_instance_uid,
+        )
 
     def instance_uid(self, kind: ResultKind, part: str = "") -> str:
         """Give the UID of a kind's object; `part` tells several of them apart."""
@@ -84,11 +87,12 @@ class Envelope:
         ds.ManufacturerModelName = line(contract.algorithm)
         ds.DeviceSerialNumber = line(self.subject.served.model)
         ds.SoftwareVersions = software_versions(self.subject)
-        if where := body_part(self.subject.source.head):
+        where = body_part(self.subject.source.head)
+        if where:
             ds.BodyPartExamined = where
-            if is_paired(where) and kind in _TELLS_SIDE:
-                # Type 2C: empty where the Series does not say one.
-                ds.Laterality = code_string(self.subject.source.head, "Laterality")
+        if has_side(where) and kind in _TELLS_SIDE:
+            # Type 2C: empty where the Series does not say one.
+            ds.Laterality = code_string(self.subject.source.head, "Laterality")
         self.identify(ds)
         return ds
 

@@ -14,6 +14,7 @@ from pydicom.valuerep import DA, TM
 
 from ai.contract import Code
 from ai.findings import Box, Point
+from ai.header import Source
 from ai.report.envelope import Envelope, referenced
 from ai.report.multiframe import decimal
 from ai.report.original import code_string, first_number
@@ -31,6 +32,7 @@ _CORNER: Final = (0.02, 0.02, 0.6, 0.3)
 """Where the numbers stand: left, top, right, bottom of the displayed area."""
 # Values of these are rescaled in each image by a rule of its own, which one object cannot hold.
 _RESCALED_APART: Final = frozenset({"PT", "NM"})
+_OF_VALUES: Final = ("RescaleSlope", "RescaleIntercept", "PhotometricInterpretation")
 
 Marks = Mapping[int, Sequence[tuple[Code, Dataset]]]
 
@@ -41,7 +43,7 @@ def build(envelope: Envelope, regions: Sequence[Region]) -> Result | None:
     samples = text(source.head, "SamplesPerPixel")
     if is_slide(source) or samples not in {"", "1"}:
         return None
-    if text(source.head, "Modality") in _RESCALED_APART:
+    if text(source.head, "Modality") in _RESCALED_APART or not _are_shown_alike(source):
         return None
     marks = _marks(envelope, regions)
     words = "\r\n".join(numbers(envelope.subject.findings))
@@ -59,6 +61,7 @@ def build(envelope: Envelope, regions: Sequence[Region]) -> Result | None:
     _add_references(ds, envelope, shown)
     _add_display(ds, envelope, shown)
     _add_values(ds, source.head)
+    _add_windows(ds, source, shown)
     ds.GraphicAnnotationSequence = list(_annotations(envelope, marks, words, layers))
     ds.GraphicLayerSequence = [
         *(_layer(layer, number) for number, layer in enumerate(layers.values(), start=1)),
@@ -235,7 +238,7 @@ def _add_display(ds: Dataset, envelope: Envelope, images: Sequence[int]) -> None
 
 
 def _add_values(ds: Dataset, head: Dataset) -> None:
-    """Add how stored values become grey: as the original says it (PS3.3 C.11.1, C.11.2, C.11.6).
+    """Add how stored values become grey: as the original says it (PS3.3 C.11.1, C.11.6).
 
     Nothing of it may be left to the original, which a viewer no longer asks.
     """
@@ -246,6 +249,28 @@ def _add_values(ds: Dataset, head: Dataset) -> None:
         ds.RescaleIntercept = decimal(first_number(head, "RescaleIntercept") or 0.0)
         ds.RescaleSlope = decimal(slope)
         ds.RescaleType = line(text(head, "RescaleType"), 16) or "US"
+    is_inverse = text(head, "PhotometricInterpretation") == "MONOCHROME1"
+    ds.PresentationLUTShape = "INVERSE" if is_inverse else "IDENTITY"
+
+
+def _add_windows(ds: Dataset, source: Source, images: Sequence[int]) -> None:
+    """Add the window or the table of each image (PS3.3 C.11.8)."""
+    alike: list[tuple[Dataset, list[int]]] = []
+    for image in images if source.heads else images[:1]:
+        voi = _window(source.head_of(image))
+        members = next((members for known, members in alike if known == voi), None)
+        if members is None:
+            alike.append((voi, [image]))
+        else:
+            members.append(image)
+    for voi, members in alike:
+        if voi and len(alike) > 1:
+            voi.ReferencedImageSequence = [referenced(source.references[i]) for i in members]
+    if found := [voi for voi, _ in alike if voi]:
+        ds.SoftcopyVOILUTSequence = found
+
+
+def _window(head: Dataset) -> Dataset:
     voi = Dataset()
     centre, width = (first_number(head, keyword) for keyword in ("WindowCenter", "WindowWidth"))
     if centre is not None and width is not None and width >= 1:
@@ -254,7 +279,11 @@ def _add_values(ds: Dataset, head: Dataset) -> None:
             voi.VOILUTFunction = function
     elif "VOILUTSequence" in head:
         voi.VOILUTSequence = head.VOILUTSequence
-    if voi:
-        ds.SoftcopyVOILUTSequence = [voi]
-    is_inverse = text(head, "PhotometricInterpretation") == "MONOCHROME1"
-    ds.PresentationLUTShape = "INVERSE" if is_inverse else "IDENTITY"
+    return voi
+
+
+def _are_shown_alike(source: Source) -> bool:
+    """Whether one rescale and one photometric interpretation do, for an object holds no more."""
+    tables = [head.get("ModalityLUTSequence") for head in source.heads]
+    values = {tuple(text(head, keyword) for keyword in _OF_VALUES) for head in source.heads}
+    return len(values) <= 1 and all(table == tables[0] for table in tables)

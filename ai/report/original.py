@@ -38,59 +38,16 @@ _LOSSY: Final = (
     "LossyImageCompressionMethod",
 )
 _BODY_PARTS: Final = {"MG": "BREAST"}
-_PAIRED: Final = frozenset(
-    {
-        "ADRENAL",
-        "ANKLE",
-        "ARM",
-        "AXILLA",
-        "BREAST",
-        "BUTTOCK",
-        "CALCANEUS",
-        "CALF",
-        "CAROTID",
-        "CHEEK",
-        "CLAVICLE",
-        "EAR",
-        "ELBOW",
-        "EXTREMITY",
-        "EYE",
-        "EYELID",
-        "FEMUR",
-        "FINGER",
-        "FOOT",
-        "FOREARM",
-        "FOREFOOT",
-        "HAND",
-        "HINDFOOT",
-        "HIP",
-        "HUMERUS",
-        "KIDNEY",
-        "KNEE",
-        "LEG",
-        "LUNG",
-        "ORBIT",
-        "OVARY",
-        "PAROTID",
-        "PATELLA",
-        "RADIUS",
-        "RIB",
-        "SCAPULA",
-        "SCLERA",
-        "SHOULDER",
-        "SIJOINT",
-        "TESTIS",
-        "THIGH",
-        "THUMB",
-        "TIBIA",
-        "TMJ",
-        "TOE",
-        "ULNA",
-        "WRIST",
-        "ZYGOMA",
-    }
+_SINGLE_PARTS: Final = (
+    "ABDOMEN ABDOMENPELVIS AORTA BACK BLADDER BRAIN CEREBELLUM CHEST CHESTABDOMEN CHESTABDPELVIS "
+    "CIRCLEOFWILLIS COCCYX COLON CORONARYARTERY CSPINE CTSPINE DUODENUM ESOPHAGUS FACE GALLBLADDER "
+    "HEAD HEADNECK HEART ILEUM JAW JEJUNUM LARYNX LIVER LSPINE LSSPINE MAXILLA MEDIASTINUM MOUTH "
+    "NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV NOSE PANCREAS PELVIS PENIS PHARYNX PROSTATE "
+    "RECTUM SKULL SPINE SPLEEN SSPINE STERNUM STOMACH THYMUS THYROID TLSPINE TONGUE TRACHEA TSPINE "
+    "URETHRA UTERUS VAGINA VULVA WHOLEBODY"
 )
-"""Parts of which there are two (PS3.16 Annex L): a Series says which (PS3.3 C.7.3.1)."""
+_SINGLE: Final = frozenset(_SINGLE_PARTS.split())
+"""Parts of which there is one (PS3.16 Annex L)."""
 _NO_CODE_STRING: Final = re.compile(r"[^A-Z0-9_ ]+")
 _DIRECTIONS: Final = re.compile(r"[A-Z]{1,16}")
 
@@ -114,9 +71,13 @@ def body_part(head: Dataset) -> str:
     return code_string(head, "BodyPartExamined") or _BODY_PARTS.get(text(head, "Modality"), "")
 
 
-def is_paired(part: str) -> bool:
-    """Whether there are two of a body part."""
-    return part in _PAIRED
+def has_side(part: str) -> bool:
+    """Whether a Series has to say a side (PS3.3 C.7.3.1): there may be two of a part unless known.
+
+    A part that the standard does not name, such as a phantom or a word of the site's own, or none
+    at all, as of a slide, leaves it open.
+    """
+    return part not in _SINGLE
 
 
 def code_string(head: Dataset, keyword: str) -> str:

@@ -4,6 +4,7 @@ For a PACS, or a person, that shows nothing else: the few images that tell most,
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -81,8 +82,9 @@ def _candidates(envelope: Envelope, regions: Sequence[Region]) -> Iterator[int]:
 def _key_image(envelope: Envelope, image: int, number: int, values: npt.NDArray[Any]) -> Result:
     subject = envelope.subject
     shape = (int(values.shape[0]), int(values.shape[1]))
-    window = _window(subject.source.head)
-    if text(subject.source.head, "PhotometricInterpretation") == "MONOCHROME1":
+    head = subject.source.head_of(image)
+    window = _window(head)
+    if text(head, "PhotometricInterpretation") == "MONOCHROME1":
         values = -values.astype(np.float32)
         window = (-window[1], -window[0]) if window else None
     drawn = picture.draw(
@@ -132,10 +134,17 @@ def _object(
     ds.ConversionType = "WSD"
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.DerivationDescription = line(f"Findings of {envelope.subject.contract.algorithm} drawn in")
-    ds.PatientOrientation = patient_orientation(source.head)
-    ds.BurnedInAnnotation = "YES" if text(source.head, "BurnedInAnnotation") == "YES" else "NO"
-    copy_lossy(ds, source.head)
+    head = source.head_of(images[0])
+    ds.PatientOrientation = patient_orientation(head)
+    # Where the original says nothing of what is burned in, nobody looked.
+    if (burned_in := text(head, "BurnedInAnnotation")) in {"YES", "NO"}:
+        ds.BurnedInAnnotation = burned_in
+    copy_lossy(ds, head)
     ds.SourceImageSequence = [_made_from(envelope, image) for image in images]
+    spacing = source.planes[images[0]].spacing_mm
+    if spacing and not is_slide(source) and spacing[0] != spacing[1]:
+        ratio = Fraction(spacing[0] / spacing[1]).limit_denominator(1000)
+        ds.PixelAspectRatio = [ratio.numerator, ratio.denominator]
     ds.SamplesPerPixel, ds.PlanarConfiguration = 3, 0
     ds.PhotometricInterpretation = "RGB"
     ds.Rows, ds.Columns = drawn.shape[:2]

@@ -128,9 +128,10 @@ def _add_image(ds: Dataset, envelope: Envelope, frames: Sequence[_Frame]) -> Non
     ds.BitsAllocated = ds.BitsStored = 1
     ds.HighBit = ds.PixelRepresentation = 0
     ds.NumberOfFrames = len(frames)
-    copy_lossy(ds, source.head)
+    head = source.head_of(frames[0].patch.image)
+    copy_lossy(ds, head)
     if not is_placed(source):
-        ds.PatientOrientation = patient_orientation(source.head)
+        ds.PatientOrientation = patient_orientation(head)
 
 
 def _segment(envelope: Envelope, region: Region, number: int) -> Dataset:

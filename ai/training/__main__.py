@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from ai.training import dataset
 from ai.training.synthetic import FINDINGS
 
 _ABOUT = """\
@@ -59,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(given: argparse.Namespace) -> int:
+    try:
+        dataset.split(given.patients, seed=given.seed)
+    except ValueError as few:
+        _say(str(few), sys.stderr)
+        return 1
     try:
         from ai.training import fit, run  # PyTorch
     except ModuleNotFoundError as absent:

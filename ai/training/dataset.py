@@ -32,7 +32,7 @@ class Split:
     calibration: tuple[Case, ...]
     """Fits the conformal threshold."""
     test: tuple[Case, ...]
-    """Measured once, at the end."""
+    """Fits nothing; measured at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,10 @@ SHARES = (0.6, 0.15, 0.1, 0.15)
 
 
 def split(patients: int, *, seed: int, first: int = 0) -> Split:
-    """Divide numbered patients, `first` and on, among the four sets; classes come equally often."""
+    """Divide numbered patients, `first` and on, among the four sets; classes come equally often.
+
+    Raises ValueError where the patients are too few for every class to be in every set.
+    """
     chance = np.random.default_rng([seed, patients])
     order = first + chance.permutation(patients)
     findings = chance.permutation(np.arange(patients * TAKES) % len(FINDINGS))
@@ -63,6 +66,10 @@ def split(patients: int, *, seed: int, first: int = 0) -> Split:
                 for at in range(begin, end)
                 for take in range(TAKES)
             )
+        )
+    if any({case.finding for case in part} != set(FINDINGS) for part in parts):
+        raise ValueError(
+            f"{patients} patients do not bring each class to each set: give more patients"
         )
     return Split(*parts)
 

@@ -155,13 +155,16 @@ show the whole life of a model: data, training, calibration, a contract, serving
   image is brought to mean 0 and deviation 1 inside.
 - Outputs: `probability` (softmax with the temperature inside), `logit` (without it), `activation`
   (32 x 32: positive evidence for the most probable finding that is not "normal"), `embedding` (64).
-- Trained on {trained.images} images of {trained.patients} made-up patients, divided by patient:
+- Made from {trained.images} images of {trained.patients} made-up patients, divided by patient:
   60 % training, 15 % validation, 10 % calibration, 15 % test. The classes were taught, and of
   nodules the place, so that the activation says where. Seed {trained.seed}, PyTorch
   {trained.torch}, {trained.epochs} epochs (the best: {trained.best_epoch}), {trained.seconds:.0f} s
   on 2 cores. It started from {start}.
 
-## Figures on the test set ({metrics.images} images, seen once)
+## Figures on the test set ({metrics.images} images)
+
+Nothing was fitted on them. Whoever changes the training after a look at them, and trains again on
+the same seed, has to measure on new ones.
 
 | class | AUC |
 |---|---|

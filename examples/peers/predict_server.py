@@ -21,6 +21,9 @@ class PredictServer:
     asked: list[dict[str, Any]] = field(default_factory=list)
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     """What the next calls are answered with, in place of the truth."""
+    drip_s: float = 0.0
+    """Seconds between two bytes of an answer; 0 sends it whole."""
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, said: dict[str, Any]) -> dict[str, Any]:
         """Give the mean of each image, in the form of the question."""
@@ -58,7 +61,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
-        self.wfile.write(told)
+        if not state.drip_s:
+            self.wfile.write(told)
+            return
+        with contextlib.suppress(OSError):  # whoever asked has gone
+            for byte in told:
+                if state.stopped.wait(state.drip_s):
+                    return
+                self.wfile.write(bytes([byte]))
 
 
 @contextlib.contextmanager
@@ -71,6 +81,7 @@ def serving(token: str = "") -> Iterator[PredictServer]:
     try:
         yield server.state
     finally:
+        server.state.stopped.set()
         server.shutdown()
         thread.join()
         server.server_close()

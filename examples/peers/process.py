@@ -86,11 +86,11 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    for what in (signal.SIGTERM, signal.SIGKILL):
+    for what, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, max(grace_s, 5.0))):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, what)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(grace_s)
+            child.wait(patience_s)
             break
     with contextlib.suppress(ProcessLookupError):  # children that outlived their parent
         os.killpg(child.pid, signal.SIGKILL)

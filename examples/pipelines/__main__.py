@@ -92,13 +92,13 @@ def _choose(arguments: Sequence[str] | None) -> tuple[tuple[Specialty, ...], boo
         epilog=f"specialties:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", choices=[[], *SPECIALTIES], metavar="SPECIALTY")
+    parser.add_argument("names", nargs="*", metavar="SPECIALTY", help="one of those below")
     parser.add_argument("--all", action="store_true", help="every specialty")
     parser.add_argument("--keep", action="store_true", help="leave the servers up at the end")
     given = parser.parse_args(arguments)
     names = list(SPECIALTIES) if given.all else list(dict.fromkeys(given.names))
-    if not names:
-        parser.error("name a specialty, or --all")
+    if not names or not SPECIALTIES.keys() >= set(names):
+        parser.error(f"name specialties out of {', '.join(SPECIALTIES)}; or --all")
     return tuple(SPECIALTIES[name] for name in names), given.keep
 
 

@@ -2,20 +2,24 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from ai.outcome import Outcome
 from ai.result import Result
+from config.destinations import results_taken
 from config.models import Model
 from config.serving import Shadow
-from dicom.entity import Arrival, Instance, Origin
+from dicom.entity import Arrival, Instance, Origin, SeriesKey
 from dicom.errors import ConfigFault
 from dicom.part10 import file_meta
 from node.workers.gating import require_own
 from node.workers.recording import record
 from node.workers.workshop import Done, Workshop
-from routing.job import Job
+from routing.job import Job, NewJob
+from routing.plan import Settled, plan, timed
+from routing.rules import compile_rules
 from storage.ledger.events import NewEvent
 from storage.spool.deposit import deposit
 
@@ -28,6 +32,13 @@ def infer(job: Job, workshop: Workshop) -> Done:
     is kept. Raises an InferenceFault, Misfit where a result does not fit the originals, Released
     when the spool has let go of part of the Series, or Corrupt when its bytes fail their digest.
     """
+    try:
+        return _inferred(job, workshop)
+    finally:
+        workshop.pool.forget()  # results that may not be kept have no shadow
+
+
+def _inferred(job: Job, workshop: Workshop) -> Done:
     name = job.spec.target
     if name not in workshop.settings.models:
         raise ConfigFault([(f"models.{name}", "is owed to but not in the config")])
@@ -38,8 +49,11 @@ def infer(job: Job, workshop: Workshop) -> Done:
         name,
         _asked(workshop, name),
         _views(workshop, received),
-        # The job's own time, not the clock: a second run of the job makes the same bytes.
-        now=datetime.fromtimestamp(job.created_at, UTC),
+        # When the last image came, not the clock nor the job's time: whoever asks again, by a
+        # second run, another rule or a ledger made anew, makes the same bytes.
+        now=datetime.fromtimestamp(
+            max((one.arrival.received_at for one in received), default=job.created_at), UTC
+        ),
         urgent=job.spec.priority > 0,
         trace=f"{job.id:032x}",
     )
@@ -51,7 +65,9 @@ def infer(job: Job, workshop: Workshop) -> Done:
         _keep(job, workshop, result)
     outcome = replace(outcome, shadows=workshop.pool.shadow())
     drifted = record(job, workshop, outcome, began_at)
-    return Done(_words(outcome), [_made(job, outcome), *drifted])
+    filed = [result for result in outcome.results if result not in new]
+    told = [_made(job, outcome), *drifted]
+    return Done(_words(outcome), told, follow_up=_owed_too(job, workshop, filed))
 
 
 def _asked(workshop: Workshop, name: str) -> Model:
@@ -95,6 +111,23 @@ def _keep(job: Job, workshop: Workshop, result: Result) -> None:
         writer=f"job{job.id}-{os.getpid()}",
         key=workshop.reader.keys.current,
     )
+
+
+def _owed_too(job: Job, workshop: Workshop, filed: Sequence[Result]) -> tuple[NewJob, ...]:
+    """Owe what stands here already, perhaps for another rule, to this rule's destinations.
+
+    What was kept now is planned when its Series settles.
+    """
+    if not filed:
+        return ()
+    taken = results_taken(workshop.settings.destinations)
+    rules = [one for one in compile_rules(workshop.settings.rules) if one.name == job.spec.rule]
+    owed: dict[str, NewJob] = {}
+    for result in filed:
+        key = SeriesKey(result.study_instance_uid, result.series_instance_uid)
+        about = Settled(key, 1, Origin.AI, job.spec.rule, lambda _: (), result.sop_class_uid)
+        owed |= {each.dedup_key: each for each in plan(about, rules, taken=taken).jobs}
+    return timed([*owed.values()], rules, time.time())
 
 
 def _words(outcome: Outcome) -> str:

@@ -57,6 +57,13 @@ def test_findings_are_matched_by_what_they_are_about_and_not_by_their_place():
     assert made.spread == {"size": 0.0}
 
 
+def test_several_numbers_about_one_image_are_all_averaged():
+    """In a finer stack two slices speak of one image: neither is forgotten."""
+    answer = (replace(SIZE, image=0, value=1.0), replace(SIZE, image=0, value=4.0))
+    (one,) = augment.average(CONTRACT, [answer, answer]).findings
+    assert one.value == 2.5
+
+
 def test_masks_are_voted_and_heat_maps_averaged():
     """A pixel gets the label that most answers give it; with as many for two, the first's."""
     masks = [mask([1, 1, 0, 2]), mask([1, 0, 0, 1]), mask([0, 0, 1, 0])]

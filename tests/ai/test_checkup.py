@@ -45,6 +45,13 @@ def test_a_number_without_limits_is_told(checked, contract):
     assert said.startswith("output laa950_percent has no low and high")
 
 
+def test_a_modality_that_nobody_has_is_told(checked, contract):
+    """No Series would ever be asked about, and nothing would say so."""
+    strange = replace(contract, wants=replace(contract.wants, modality="XR"))
+    (said,) = warnings(model("h0:1", "h1:1"), checked("1", "1", of=strange))
+    assert "wants.modality is XR" in said
+
+
 def test_one_endpoint_is_told(checked, contract):
     """Nobody else is there to ask; and who cannot refuse needs strict rules."""
     silent = replace(contract, outputs=contract.outputs[:1])

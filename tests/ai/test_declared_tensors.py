@@ -186,6 +186,7 @@ def test_outputs_that_fit_are_taken(kind, output, answers, is_batched):
         ("images", {"kind": "classification", "classes": CLASSES * 2}, ("FP32", (-1, 3)), "-1, 2"),
         ("volume", {"kind": "mask", "classes": CLASSES * 2}, ("FP32", (-1, -1, -1)), "UINT8"),
         ("volume", {"kind": "mask", "classes": CLASSES}, ("UINT8", (-1, -1)), "axes of the input"),
+        ("volume", {"kind": "mask", "classes": CLASSES}, ("INT64", (-1,) * 3), "axes of the input"),
         ("volume", {"kind": "boxes", "classes": CLASSES}, ("FP32", (-1, 5)), r"\[-1, 6\]"),
         ("volume", {"kind": "points", "classes": CLASSES}, ("FP32", (4,)), r"\[-1, 4\]"),
         ("volume", {"kind": "embedding"}, ("FP32", (4, 4)), "its kind needs"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from ai import phantom
+from ai import phantom, server
 from ai.finding import Measurement
 from ai.pool import Servers
 from config.models import Model
@@ -211,7 +211,10 @@ def test_a_server_that_comes_up_later_is_found(ask, environment, series, tmp_pat
     settings = _model(f"127.0.0.1:{port}")
     with pytest.raises(ModelUnavailable):
         ask(settings, series)
-    with peer.running(tmp_path, environment=environment, grpc_port=port):
+    (tmp_path / "models").mkdir()
+    link = tmp_path / "models" / "ct_emphysema"
+    link.symlink_to(server.REFERENCE_REPOSITORY / "ct_emphysema")
+    with peer.running(tmp_path, repository=link.parent, environment=environment, grpc_port=port):
         wait_until(lambda: _answers(ask, settings, series), 10, "reconnecting")
     with pytest.raises(ModelUnavailable):
         ask(settings, series)

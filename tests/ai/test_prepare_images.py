@@ -78,6 +78,14 @@ def test_an_image_is_given_as_stored(image, syntax):
     assert np.array_equal(given[0], RAMP)
 
 
+def test_each_image_keeps_its_own_header(image):
+    """Of two breasts in one Series each says for itself which way it is looked at."""
+    sides = [["P", "L"], ["A", "R"]]
+    objects = [image(number=i, PatientOrientation=sides[i]) for i in (1, 0)]
+    source = prepare(_contract(), objects).source
+    assert [list(source.head_of(i).PatientOrientation) for i in (0, 1)] == sides
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_images_are_in_the_order_of_their_numbers(image, order):
     """InstanceNumber orders items, whatever order files come in; the digest is the same."""

@@ -48,6 +48,19 @@ def test_the_order_of_arrival_does_not_matter(small, order):
     assert shuffled.source.references == straight.source.references
 
 
+def test_slices_that_are_rescaled_apart_keep_their_own_headers(series, edited):
+    """One slice's rescale says nothing of another's: a presentation state has to know."""
+
+    def change(z, ds):
+        ds.RescaleIntercept = str(-1024 - z)
+
+    source = volume.read(edited(change), CT).source
+    assert [int(source.head_of(z).RescaleIntercept) for z in (0, 1, 5)] == [-1024, -1025, -1029]
+    alike = volume.read(series, CT).source
+    assert alike.heads == ()
+    assert alike.head_of(5) is alike.head
+
+
 def test_compressed_slices_give_the_same_volume(series, edited):
     """An RLE Lossless Series is decoded to the same voxels."""
     packed = edited(lambda _, ds: ds.compress(RLELossless))

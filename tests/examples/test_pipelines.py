@@ -7,7 +7,7 @@ from ai import server
 from config.load import load
 from examples.peers.node import write_config
 from examples.pipelines import answers
-from examples.pipelines.__main__ import PEERS
+from examples.pipelines.__main__ import PEERS, main
 from examples.pipelines.specialty import Number, Verdict, tables
 from examples.pipelines.table import SPECIALTIES
 
@@ -24,6 +24,17 @@ def test_the_nodes_config_holds_every_specialty(tmp_path):
     assert [rule.name for rule in config.rules] == list(SPECIALTIES)
     for model in config.models.values():
         assert (server.REFERENCE_REPOSITORY / model.model / "config.pbtxt").is_file()
+
+
+@pytest.mark.parametrize("given", [[], ["heart"], ["neuro", "heart"]])
+def test_the_specialties_are_told(given, capsys):
+    """Who names none, or one that there is not, reads which there are, and nothing starts."""
+    with pytest.raises(SystemExit) as over:
+        main(given)
+    assert over.value.code == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in SPECIALTIES)
+    assert "[]" not in said
 
 
 def _code(value):

@@ -61,6 +61,7 @@ def test_a_contract_that_fits_is_shown(run):
     assert "wants CT, axial, 8 images or more" in result.output
     for name in KINDS:
         assert name in result.output
+    assert "Darkest slice from 0.25" in result.output
     assert "warning: there is one endpoint" in result.output
 
 
@@ -145,6 +146,7 @@ def test_a_refused_series_is_told(run, chest, tmp_path):
         "try", "every", chest, "--picture", path, more="[models.every.wants]\nmodality = 'MR'\n"
     )
     assert "not of Modality MR" in result.stdout
+    assert ": 0 images" not in result.stdout
     assert "no picture" in result.stderr
     assert not path.exists()
 

@@ -100,8 +100,13 @@ def _print_contract(contract: "Contract") -> None:
 def _wishes(contract: "Contract") -> Iterator[str]:
     import math
 
+    from ai.declared import STACKS
+
     wants = contract.wants
-    yield f"{wants.modality}, {wants.orientation}, {wants.min_slices} images or more"
+    yield wants.modality
+    if any(each.kind in STACKS for each in contract.inputs):
+        yield str(wants.orientation)
+    yield f"{wants.min_slices} image{'' if wants.min_slices == 1 else 's'} or more"
     if math.isfinite(wants.max_spacing_mm):
         yield f"at most {wants.max_spacing_mm:g} mm apart"
     if wants.min_thickness_mm > 0 or math.isfinite(wants.max_thickness_mm):
@@ -110,8 +115,10 @@ def _wishes(contract: "Contract") -> Iterator[str]:
         yield f"contrast agent {wants.contrast}"
     if wants.kvp:
         yield f"{wants.kvp[0]:g} to {wants.kvp[1]:g} kV"
-    yield from (f"body part {part}" for part in wants.body_parts)
-    yield from (f"view {view}" for view in wants.views)
+    if wants.body_parts:
+        yield f"body part {' or '.join(wants.body_parts)}"
+    if wants.views:
+        yield f"view {' or '.join(wants.views)}"
 
 
 def _tensors(contract: "Contract") -> Iterator[tuple[str, str, str]]:
@@ -129,7 +136,11 @@ def _tensors(contract: "Contract") -> Iterator[tuple[str, str, str]]:
         words += [f"normalise {how.normalise}"] if how.normalise != "none" else []
         yield each.name, f"in: {each.kind}", ", ".join(words)
     for output in contract.outputs:
-        words = [segment.name.meaning for segment in output.classes]
+        words = [
+            each.name.meaning + ("" if output.kind == "mask" else f" from {each.threshold:g}")
+            for each in output.classes
+        ]
+        words += ["exclusive"] if output.exclusive else []
         quantity = output.quantity
         if quantity is not None:
             bounded = math.isfinite(quantity.low) or math.isfinite(quantity.high)

@@ -105,7 +105,9 @@ def _print(series: "SeriesFiles", outcome: "Outcome", *, as_json: bool) -> None:
         click.echo(json.dumps(plain(outcome, series.series_instance_uid)))
         return
     served, contract = outcome.served, outcome.contract
-    click.echo(f"Series {series.series_instance_uid}: {outcome.images} images, {series.modality}")
+    click.echo(
+        f"Series {series.series_instance_uid}: {len(series.parts)} images, {series.modality}"
+    )
     asked = f"{contract.algorithm} {contract.algorithm_version}, version {served.version}"
     click.echo(f"{asked} of {served.model} on {outcome.endpoint or 'no server'}")
     if outcome.refusal:

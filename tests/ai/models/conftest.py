@@ -17,10 +17,16 @@ from config.models import Model
 from examples.peers import triton as peer
 from examples.peers.asking import Asker, linked
 
-FLAT = ("cxr_five", "mg_density", "wsi_labelling")
-"""Models of images and tiles; they share another server."""
 STACKS = ("ct_calcium", "ct_emphysema", "ct_water_qc", "mr_brain")
-"""Models of stacks of slices; they share a server."""
+FLAT = ("cxr_five", "mg_density", "wsi_labelling")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The one server of all these tests: where it answers, and what it loads models from."""
+
+    endpoint: str
+    repository: Path
 
 
 @dataclass(frozen=True)
@@ -33,37 +39,28 @@ class Found:
 
 
 @pytest.fixture(scope="session")
-def stacks(environment, tmp_path_factory) -> Iterator[str]:
-    """The endpoint of a server with the models of stacks."""
-    folder = tmp_path_factory.mktemp("stacks")
-    repository = linked(folder / "models", STACKS)
+def serving(environment, tmp_path_factory) -> Iterator[Serving]:
+    """One server with all reference models; a test may lay down more and have them loaded."""
+    folder = tmp_path_factory.mktemp("triton")
+    repository = linked(folder / "models", STACKS + FLAT)
     with peer.running(folder, repository=repository, environment=environment) as running:
-        yield running.endpoint
+        yield Serving(running.endpoint, repository)
 
 
 @pytest.fixture(scope="session")
-def flat(environment, tmp_path_factory) -> Iterator[str]:
-    """The endpoint of a server with the models of images and tiles."""
-    folder = tmp_path_factory.mktemp("flat")
-    repository = linked(folder / "models", FLAT)
-    with peer.running(folder, repository=repository, environment=environment) as running:
-        yield running.endpoint
-
-
-@pytest.fixture(scope="session")
-def asker(flat) -> Iterator[Asker]:
-    """Ask the models of images and tiles about arrays."""
-    asker = Asker(flat)
+def asker(serving) -> Iterator[Asker]:
+    """Ask models about arrays."""
+    asker = Asker(serving.endpoint)
     yield asker
     asker.close()
 
 
 @pytest.fixture
-def found(flat) -> Iterator[Callable[[str, Sequence[Path]], tuple[findings.Finding, ...]]]:
+def found(serving) -> Iterator[Callable[[str, Sequence[Path]], tuple[findings.Finding, ...]]]:
     """The findings of a model of images or tiles, by contract, preparation and pool."""
 
     async def find(model: str, files: Sequence[Path]) -> tuple[findings.Finding, ...]:
-        settings, servers = Model(endpoints=(flat,), model=model), Servers()
+        settings, servers = Model(endpoints=(serving.endpoint,), model=model), Servers()
         contract = declared.read(await servers.describe(settings), settings)
         prepared = prepare.prepare(contract, [file.read_bytes() for file in files])
         answer = await servers.infer(settings, lambda _: prepared)
@@ -75,19 +72,18 @@ def found(flat) -> Iterator[Callable[[str, Sequence[Path]], tuple[findings.Findi
 
 
 @pytest.fixture(scope="session")
-def find(stacks) -> Iterator[Callable[[str, Sequence[Path]], Found]]:
+def find(serving, asker) -> Iterator[Callable[[str, Sequence[Path]], Found]]:
     """Contract, preparation, a real answer, and what it means; raises what those raise."""
-    client = grpcclient.InferenceServerClient(stacks)
-    asker = Asker(stacks)
+    client = grpcclient.InferenceServerClient(serving.endpoint)
 
     def find(model: str, files: Sequence[Path]) -> Found:
-        contract = declared.read(_served(client, model), Model(endpoints=(stacks,), model=model))
+        settings = Model(endpoints=(serving.endpoint,), model=model)
+        contract = declared.read(_served(client, model), settings)
         prepared = prepare.prepare(contract, [file.read_bytes() for file in files])
         answer = asker.ask(model, prepared.tensors(0))
         return _found(findings.read(contract, answer, prepared.grid))
 
     yield find
-    asker.close()
     client.close()
 
 

@@ -176,20 +176,21 @@ def loop() -> Iterator[Loop]:
 @pytest.fixture(scope="module")
 def pair(environment, tmp_path_factory) -> Iterator[tuple[peer.Triton, peer.Triton]]:
     """Two Tritons with all models, each with a repository of its own."""
+
+    def start() -> peer.Triton:
+        folder = tmp_path_factory.mktemp("triton")
+        for name in MODELS:
+            write_model(folder / "models", name)
+        return stack.enter_context(
+            peer.running(folder, repository=folder / "models", environment=environment)
+        )
+
     with contextlib.ExitStack() as stack:
-        found = []
-        for _ in range(2):
-            folder = tmp_path_factory.mktemp("triton")
-            for name in MODELS:
-                write_model(folder / "models", name)
-            found.append(
-                stack.enter_context(
-                    peer.running(folder, repository=folder / "models", environment=environment)
-                )
-            )
-        yield found[0], found[1]
-        for one in found:  # nothing is lost, and ending in peace takes seconds
-            os.kill(one.pid, signal.SIGKILL)
+        with ThreadPoolExecutor(2) as both:  # each takes seconds, most of them waiting
+            one, other = both.map(lambda _: start(), range(2))
+        yield one, other
+        for each in (one, other):  # nothing is lost, and ending in peace takes seconds
+            os.kill(each.pid, signal.SIGKILL)
 
 
 @pytest.fixture

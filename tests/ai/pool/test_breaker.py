@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ai import breaker
-from ai.balance import Standing, choose, is_worth_waiting
+from ai.balance import Standing, choose
 from ai.breaker import FAILURES, LONGEST_WAIT_S, Breaker, State
-from ai.trouble import BLAMING, Trouble, classify
+from ai.trouble import BLAMING, Trouble, classify, why_absent
 
 
 class Guarded(RuleBasedStateMachine):
@@ -85,23 +85,19 @@ def test_a_trial_that_is_given_up_leaves_room_for_another():
 breakers = st.builds(
     Breaker, st.sampled_from(State), st.integers(0, 9), st.floats(0, 100, allow_nan=False)
 )
-standings = st.lists(
-    st.builds(Standing, st.uuids().map(str), st.integers(0, 9), breakers), max_size=6
-)
+standings = st.lists(st.builds(Standing, st.integers(0, 9), breakers), max_size=6)
 
 
-@given(standings, st.data(), st.floats(0, 100), st.integers(0, 1000))
-def test_the_choice_is_the_least_busy_of_the_willing(found, data, now, turn):
-    """Nobody who was tried or is on trial is chosen; among the willing, none is less busy."""
-    tried = set(data.draw(st.lists(st.sampled_from([one.address for one in found] or ["-"]))))
-    chosen = choose(found, tried, now, turn)
-    left = [
-        one for one in found if one.address not in tried and one.breaker.state is not State.TRIAL
-    ]
-    if not left:
-        assert chosen is None
+@given(standings, st.floats(0, 100), st.integers(0, 1000))
+def test_the_choice_is_the_least_busy_of_the_willing(found, now, turn):
+    """Nobody who is on trial is chosen; among the willing, none is less busy."""
+    chosen = choose(found, now, turn)
+    left = [one for one in found if one.breaker.state is not State.TRIAL]
+    if chosen is None:
+        assert not left
         return
-    it = next(one for one in left if one.address == chosen)
+    it = found[chosen]
+    assert it in left
     willing = [one for one in left if breaker.may_ask(one.breaker, now)]
     if willing:
         assert it in willing
@@ -112,16 +108,24 @@ def test_the_choice_is_the_least_busy_of_the_willing(found, data, now, turn):
 
 def test_equals_take_turns():
     """Several workers that begin at once do not all go to the first endpoint."""
-    found = [Standing(name, 0, Breaker()) for name in "abc"]
-    assert [choose(found, (), 0.0, turn) for turn in range(6)] == list("abcabc")
+    found = [Standing(0, Breaker())] * 3
+    assert [choose(found, 0.0, turn) for turn in range(6)] == [0, 1, 2, 0, 1, 2]
 
 
-def test_a_trial_is_waited_for_by_those_who_have_nobody_else():
-    """While one request finds out, the others have something to wait for."""
-    on_trial = Standing("a", 1, Breaker(State.TRIAL, 3))
-    assert is_worth_waiting([on_trial], ())
-    assert not is_worth_waiting([on_trial], {"a"})
-    assert not is_worth_waiting([Standing("b", 1, Breaker())], ())
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        ([], ""),
+        ([("other", "1", "")], ""),
+        ([("Lungs", "1", "")], "; it has no such model, did you mean Lungs?"),
+        ([("lungs", "1", ""), ("lung", "1", "")], ""),
+        ([("lungs", "2", "no\tsuch file\nat line 3")], "; version 2: nosuch file"),
+        ([("lungs", "", "unloaded"), ("other", "1", "x")], "; version ?: unloaded"),
+    ],
+)
+def test_why_a_model_is_not_ready(there, words):
+    """The server's own reason in one line, or the name that may have been meant."""
+    assert why_absent("lungs", there) == words
 
 
 @pytest.mark.parametrize(

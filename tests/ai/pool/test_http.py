@@ -1,6 +1,7 @@
 """Servers over HTTP: KServe v2 of Triton and MLServer, and JSON predict calls, as over gRPC."""
 
 import json
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from ai import kserve_bodies, predict
 from ai.contract import Served, Tensor
 from ai.endpoint import Call
+from ai.http_calls import Said
+from ai.kserve import KserveEndpoint
 from config.models import Model
 from config.shapes import Secret
 from dicom.errors import BadAnswer, ModelUnavailable, Unsuitable
@@ -77,10 +80,11 @@ def test_a_model_that_falls_over_is_asked_elsewhere(loop, pair, model, rows):
 
 
 def test_a_model_that_is_not_there(loop, pair, model, values):
-    """An unknown model is named as not ready."""
-    settings = model(f"http://127.0.0.1:{pair[0].http_port}", model="nobody", timeout_s=1)
-    with pytest.raises(ModelUnavailable, match="nobody"):
-        loop.infer(settings, values(1))
+    """An unknown model is named as not ready, with what may have been meant; either way."""
+    for address in (f"http://127.0.0.1:{pair[0].http_port}", pair[0].endpoint):
+        settings = model(address, model="pupet", timeout_s=1)
+        with pytest.raises(ModelUnavailable, match=r"pupet is not ready.*did you mean puppet"):
+            loop.infer(settings, values(1))
 
 
 @pytest.mark.parametrize("way", ["grpc", "http"])
@@ -119,7 +123,8 @@ def test_a_token_opens_it(loop, tmp_path, model):
 ONE = b'{"predictions": [{"mean": [1]}]}'
 AWAY = [(503, b"", "HTTP 503"), (500, b"{", "HTTP 500")]
 WRONG = [
-    (200, b"", "something else than JSON"),
+    (200, b"", 'no JSON object with "predictions"'),
+    (200, b"[" * 100_000, 'no JSON object with "predictions"'),
     (200, b"[1]", 'no JSON object with "predictions"'),
     (200, b'{"predictions": 3}', "no list of 3"),
     (200, ONE, "no list of 3"),
@@ -143,9 +148,74 @@ def test_a_bad_answer_never_becomes_a_number(loop, predicting, model, fault, sai
         loop.infer(model(predicting.url, predict=PREDICT, timeout_s=0.5), Images())
 
 
+def test_an_answer_in_drips_ends_with_the_time(loop, predicting, model):
+    """A server that sends a byte now and then is slow, however long it keeps on."""
+    predicting.drip_s = 0.05
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailable, match=r"no answer within"):
+        loop.infer(model(predicting.url, predict=PREDICT, timeout_s=0.3), Images())
+    assert time.monotonic() - began < 2
+
+
+class Told:
+    """Calls that are answered from a table of paths, as a server of ill will would."""
+
+    address = "http://liar"
+
+    def __init__(self, **answers: object) -> None:
+        self.answers: dict[str, object] = {
+            "ready": {}, "v2": {"name": "liar", "version": "1"},
+            "m": {"versions": ["1"], "inputs": TENSORS, "outputs": TENSORS}, "config": {},
+            **answers,
+        }  # fmt: skip
+
+    async def ask(self, method, path, timeout_s, body=None, headers=None):
+        found = self.answers[path.rsplit("/", 1)[1]]
+        body = found if isinstance(found, bytes) else json.dumps(found).encode()
+        return Said(404 if found is None else 200, {}, body)
+
+
+TENSORS = [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}]
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"v2": DEEP}, {"v2": [1]}, {"m": DEEP}, {"m": {"versions": 3}}, {"m": {"inputs": "x"}},
+        {"m": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [float("inf")]}]}},
+        {"m": {"inputs": [{"name": "x", "datatype": "FP32", "shape": ["wide"]}]}},
+        {"m": {"inputs": [{"datatype": "FP32", "shape": [1]}]}}, {"config": DEEP},
+        {"config": {"max_batch_size": "many"}}, {"config": {"dynamic_batching": [1]}},
+    ],
+)  # fmt: skip
+def test_a_broken_description_is_a_bad_answer(loop, answers):
+    """Whatever a server says of its model, it is understood or refused in words."""
+    fine = loop.run(KserveEndpoint(Told()).describe("m", ""))
+    assert (fine.version, fine.inputs[0].shape, fine.max_batch_size) == ("1", (-1, 1), 0)
+    with pytest.raises(BadAnswer, match="http://liar"):
+        loop.run(KserveEndpoint(Told(**answers)).describe("m", ""))
+
+
+@pytest.mark.parametrize("index", [None, DEEP, 3, [4, {"name": 5}]])
+def test_no_word_about_a_model_is_no_fault(loop, index):
+    """A server without a repository, or with a strange one, leaves it at "not ready"."""
+    with pytest.raises(ModelUnavailable, match=r"model m is not ready$"):
+        loop.run(KserveEndpoint(Told(ready=None, index=index)).describe("m", ""))
+
+
 def served(datatype: str = "FP32") -> Served:
     inputs = (Tensor("image", datatype, (-1, -1, -1)),)
     return Served("m", "1", "s", inputs, (Tensor("mean", "FP32", (-1, 1)),), {})
+
+
+def test_texts_in_too_many_lists_are_refused():
+    """Lists within lists are flattened, and not without end."""
+    data: list[object] = ["x"]
+    for _ in range(5000):
+        data = [data]
+    with pytest.raises(BadAnswer, match="not BYTES"):
+        kserve_bodies._raw(Tensor("t", "BYTES", (1,)), {"datatype": "BYTES", "data": data})
 
 
 def test_half_precision_has_no_json():

@@ -1,7 +1,9 @@
 """Results about example originals, built once for each kind of findings."""
 
+import copy
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import pytest
@@ -26,6 +28,27 @@ def _results(kind: str, found: str, kinds: tuple[ResultKind, ...]) -> tuple[Resu
 def results() -> Callable[..., tuple[Result, ...]]:
     """Build the results of findings about an original: of all kinds, or of those that are named."""
     return lambda kind, found, *kinds: _results(kind, found, kinds or tuple(ResultKind))
+
+
+@pytest.fixture(scope="session")
+def sided() -> Callable[..., tuple[Result, ...]]:
+    """Build results about two breasts in one Series, the second looked at from its other side.
+
+    `changes` are more of what the second image's header says.
+    """
+
+    def make(found: str, **changes: object) -> tuple[Result, ...]:
+        source = originals.source("MG", originals.NAMES[0])
+        other = copy.deepcopy(source.head)
+        other.PatientOrientation = ["P", "L"]
+        other.PhotometricInterpretation = "MONOCHROME1"
+        for keyword, value in changes.items():
+            setattr(other, keyword, value)
+        source = replace(source, heads=(source.head, other))
+        pixels = partial(originals.pixels, source)
+        return build(subject(source, found), tuple(ResultKind), now=SETTLED, images=pixels)
+
+    return make
 
 
 @pytest.fixture(scope="session")

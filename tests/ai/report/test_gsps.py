@@ -1,7 +1,10 @@
 """A presentation state draws findings over the originals, and shows them as they were."""
 
+import io
+
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from ai.result import ResultKind
 from examples.results import originals
@@ -64,6 +67,34 @@ def test_values_are_shown_as_the_original_says(one, kind, expected):
     assert ("RescaleSlope" in ds) is (kind == "CT")
     voi = ds.SoftcopyVOILUTSequence[0]
     assert (voi.WindowCenter, voi.WindowWidth) == ((300, 800) if kind == "MR" else (40, 400))
+
+
+def test_each_image_keeps_its_own_window(sided):
+    """The second breast is not shown in the window of the first."""
+    grey = {"PhotometricInterpretation": "MONOCHROME2"}
+    made = sided("masks", **grey, WindowCenter="900", WindowWidth="700")
+    (state,) = [dcmread(io.BytesIO(one.part10)) for one in made if one.kind is GSPS]
+    windows = {
+        voi.ReferencedImageSequence[0].ReferencedSOPInstanceUID: voi.WindowCenter
+        for voi in state.SoftcopyVOILUTSequence
+    }
+    references = originals.source("MG", originals.NAMES[0]).references
+    assert [windows[one.sop_instance_uid] for one in references] == [40, 900]
+    (alike,) = [one for one in sided("masks", **grey) if one.kind is GSPS]
+    (voi,) = dcmread(io.BytesIO(alike.part10)).SoftcopyVOILUTSequence
+    assert "ReferencedImageSequence" not in voi
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"PhotometricInterpretation": "MONOCHROME1"},
+        {"PhotometricInterpretation": "MONOCHROME2", "RescaleSlope": "2", "RescaleIntercept": "0"},
+    ],
+)
+def test_images_that_no_one_state_shows_rightly_have_none(sided, change):
+    """A state holds one rescale and one inversion: it would show the second image wrongly."""
+    assert not [one for one in sided("masks", **change) if one.kind is GSPS]
 
 
 def test_images_of_two_sizes_have_an_area_each(one):

@@ -61,6 +61,12 @@ def test_images_without_a_place_have_one_each(results):
         assert labels.size % 8
 
 
+def test_the_second_breast_keeps_its_own_side(sided):
+    """Which way rows and columns lead is said of each image by itself, not by the first of all."""
+    made = [dcmread(io.BytesIO(one.part10)) for one in sided("masks") if one.kind is ResultKind.SEG]
+    assert [list(one.PatientOrientation) for one in made] == [["A", "R"], ["P", "L"]]
+
+
 def test_segments_are_described(results):
     """Codes, the algorithm, a colour and what follows a segment from report to image are stated."""
     made = results("CT", "masks")

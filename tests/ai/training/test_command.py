@@ -59,19 +59,27 @@ def test_the_setup_script_never_removes_a_stranger(tmp_path):
 
 
 @pytest.mark.skipif(not TORCH.exists(), reason="no .venv-training: run deploy/setup-training.sh")
-def test_training_and_transfer_write_models(tmp_path):
-    """A short training writes a whole model; a second starts from its weights and keeps layers."""
+def test_training_that_starts_from_weights_writes_a_model(tmp_path):
+    """A short training takes given weights, keeps layers, and writes a whole model with its own."""
+    weights, folder = tmp_path / "given.pt", tmp_path / "model"
+    code = "import sys, torch; from ai.training.network import Network"
+    code += "; torch.save(Network().state_dict(), sys.argv[1])"
+    code += "; from ai.training.__main__ import main; sys.exit(main(sys.argv[2:]))"
+    order = ["train", folder, "--patients", "50", "--epochs", "1", "--threads", "1"]
+    order += ["--weights", weights, "--freeze", "2"]
+    command = [TORCH, "-c", code, weights, *order]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=110)
+    found = json.loads((folder / "metrics.json").read_text())
+    assert found["start"] == "38 tensors of given.pt, first 2 layers kept"
+    assert (folder / "weights.pt").stat().st_size == pytest.approx(weights.stat().st_size, rel=0.02)
+    assert (folder / "1" / "model.onnx").stat().st_size < 1_000_000
+    assert found["sha256"] in (folder / "card.md").read_text()
+    assert "penumbra.trust" in (folder / "config.pbtxt").read_text()
 
-    def train(name, *more):
-        command = [TORCH, "-m", "ai.training", "train", tmp_path / name, "--patients", "40"]
-        command += ["--epochs", "1", "--threads", "1", *more]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=110)
-        return json.loads((tmp_path / name / "metrics.json").read_text())
 
-    first = train("first")
-    assert (tmp_path / "first" / "1" / "model.onnx").stat().st_size < 1_000_000
-    assert first["sha256"] in (tmp_path / "first" / "card.md").read_text()
-    assert "penumbra.trust" in (tmp_path / "first" / "config.pbtxt").read_text()
-    weights = tmp_path / "first" / "weights.pt"
-    second = train("second", "--weights", weights, "--freeze", "2")
-    assert second["start"] == "38 tensors of weights.pt, first 2 layers kept"
+@pytest.mark.parametrize("patients", ["0", "1", "5"])
+def test_too_few_patients_are_told_before_anything_is_trained(tmp_path, capsys, patients):
+    """Every set needs every class, or its figures mean nothing."""
+    assert main(["train", str(tmp_path / "model"), "--patients", patients]) == 1
+    assert "more patients" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

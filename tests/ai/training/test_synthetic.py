@@ -58,7 +58,7 @@ def test_no_patient_is_in_two_sets():
 
 def test_images_have_their_cases_classes():
     """Arrays are (n, 1, y, x) and class numbers in the order of FINDINGS."""
-    cases = dataset.split(20, seed=1).calibration
+    cases = dataset.split(100, seed=1).calibration
     made = dataset.images(cases, seed=1)
     assert made.pixels.shape == (len(cases), 1, SIZE, SIZE)
     assert [FINDINGS[label] for label in made.labels] == [case.finding for case in cases]

@@ -56,6 +56,10 @@ model = "ct_emphysema"
 name = "chest"
 infer = ["lungs"]
 results_to = ["out", "row", "open", "pacs"]
+[[rules]]
+name = "another"
+infer = ["lungs"]
+results_to = ["open"]
 """
 ONE = 'results = ["sr"]'
 

@@ -3,15 +3,17 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ai import phantom
 from dicom.entity import Origin
-from dicom.errors import Misfit, Unsuitable
+from dicom.errors import Misfit, ModelUnavailable, Unsuitable
 from dicom.result_kinds import kind_of
 from node.workers.infer import infer
 from routing.job import Kind
+from storage.ledger.models import Decision, Stage, Version
 
 KILLED = """
 import os, signal, sys, time
@@ -61,13 +63,18 @@ def test_results_are_kept_together_and_told_of(clinic):
 
 
 def test_a_second_run_keeps_nothing_twice(clinic):
-    """The same job again makes the same bytes, and what is filed is not deposited again."""
+    """The same job again, or another's, makes the same bytes: what is filed goes on from here."""
     one = clinic(TWO)
     job = one.owe(Kind.INFER, "lungs")
     infer(job, one.shop)
     before = sorted(each.SOPInstanceUID for each in one.kept())
     infer(job, one.shop)
+    spec = replace(job.spec, rule="another")
+    done = infer(replace(job, id=job.id + 1, spec=spec, created_at=job.created_at + 60), one.shop)
     assert sorted(each.SOPInstanceUID for each in one.kept()) == before
+    owed = {(each.series.series_instance_uid, each.target) for each in done.follow_up}
+    assert owed == {(each.SeriesInstanceUID, "open") for each in one.kept()}
+    assert {each.rule for each in done.follow_up} == {"another"}
 
 
 @pytest.mark.p7
@@ -117,6 +124,44 @@ def test_a_uid_that_is_taken_stops_every_result(clinic):
         )
     with pytest.raises(Misfit, match="SOPInstanceUID is that of another object"):
         infer(job, one.shop)
+
+
+def promote(one, version, stage):
+    registry = one.shop.ledger.registry
+    row = Version("lungs", version, "d" * 64, Stage.CANDIDATE, "", "a test", 1.0, "a test")
+    registry.add(row)
+    registry.move("lungs", version, stage, Decision("a test", "", 1.0))
+
+
+def test_the_shadow_that_was_promoted_is_asked_beside(clinic):
+    """What the registry says counts: the shadow stands on record, and in no result."""
+    one = clinic()
+    promote(one, "1", Stage.SHADOW)
+    one.infer()
+    assert [each.Modality for each in one.kept()] == ["SR"]
+    shadow, live = one.shop.ledger.inferences.newest("lungs")
+    assert (live.said.stage, shadow.said.stage) == ("live", "shadow")
+    assert shadow.beside == live.id
+    assert shadow.said.outputs == live.said.outputs != {}
+    assert (list(live.said.results), shadow.said.results) == (["sr"], {})
+    assert "input.mean" in live.said.features
+
+
+def test_the_live_version_that_was_promoted_is_the_one_that_is_asked(clinic):
+    """A version that no server has makes the job wait, rather than another one answer."""
+    one = clinic()
+    promote(one, "9", Stage.LIVE)
+    with pytest.raises(ModelUnavailable, match="version 9 is not ready"):
+        one.infer()
+
+
+def test_a_series_that_the_gate_stops_is_let_go(clinic):
+    """It does not wait in the worker's memory for a shadow that nobody asks."""
+    one = clinic(change=lambda ds: setattr(ds, "PatientIdentityRemoved", "YES"))
+    promote(one, "1", Stage.SHADOW)
+    with pytest.raises(Misfit):
+        one.infer()
+    assert one.shop.pool.shadow() == ()
 
 
 def test_a_refused_series_is_reported_or_left_alone(clinic):

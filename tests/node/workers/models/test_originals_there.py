@@ -91,6 +91,7 @@ def test_a_pacs_that_has_the_images_from_elsewhere_is_asked(clinic, slices, tmp_
             one.deliver(result)
         store_all(pacs.port, images[-1:], calling_ae="CT1", called_ae="PACS")
         assert one.deliver(result).words == "1 delivered"
+        one.shop.kept.close()  # an open association would keep Orthanc from ending
 
 
 def test_a_pacs_that_is_away_is_asked_again(clinic):
