@@ -288,9 +288,8 @@ def test_a_shadow_is_asked_and_never_fails(loop, pair, model, rows):
 def test_a_series_that_is_asked_about_again_costs_no_call(loop, pair, model, values):
     """With cache_mb, the same Series and version is answered from what was kept."""
     settings = model(pair[0].endpoint, cache_mb=1)
-    before = asked(pair[0], "puppet") + 1
     first = loop.infer(settings, values(5))
-    wait_until(lambda: asked(pair[0], "puppet") >= before, 5, "the count")
+    before = asked(pair[0], "puppet")
     again = loop.infer(settings, values(5))
     assert (first.is_cached, again.is_cached) == (False, True)
     assert np.array_equal(first.arrays["y"], again.arrays["y"])
