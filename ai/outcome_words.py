@@ -19,6 +19,7 @@ from ai.finding import (
     Verdict,
 )
 from ai.outcome import Outcome
+from dicom.ucum import behind
 
 MOST_MARKS: Final = 10
 Row = tuple[str, str, str, str]
@@ -63,8 +64,7 @@ def _rows(finding: Finding, coverage: float) -> Iterator[Row]:
     out = finding.output
     match finding:
         case Measurement():
-            unit = "" if finding.unit.value == "1" else f" {finding.unit.value}"
-            said = f"{finding.value:.{finding.decimals}f}{unit}"
+            said = f"{finding.value:.{finding.decimals}f}{behind(finding.unit.value)}"
             if finding.interval is not None:
                 low, high = finding.interval
                 said += f" ({low:g} to {high:g} at {coverage:.0%})"

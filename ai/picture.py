@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from ai.contract import Code
 from ai.finding import Box, Finding, Heatmap, Mask, Point
 from ai.picture_legend import Colour, Row, strip
+from dicom.ucum import behind
 
 COLOURS: Final[tuple[Colour, ...]] = (
     (86, 180, 233),
@@ -145,7 +146,7 @@ class _Scene:
         share = np.clip((shown - low) / max(high - low, 1e-9), 0, 1)
         opacity = (_HEAT_OPACITY * np.sqrt(share))[..., None]
         canvas[:] = (canvas * (1 - opacity) + _heated(share) * opacity).round().astype(np.uint8)
-        unit = f" {heat.unit.value}" if heat.unit and heat.unit.value != "1" else ""
+        unit = behind(heat.unit.value) if heat.unit else ""
         bar = _heated(np.linspace(0, 1, 64, dtype=np.float32)[None]).astype(np.uint8)
         tiny = 1e-3 * (high - low)
         ends = (f"{0 if abs(end) < tiny else end:.3g}" for end in (low, high))

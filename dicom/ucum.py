@@ -33,6 +33,18 @@ _FACTOR: Final = re.compile(
 _MOST: Final = 64
 
 
+_SHOWN: Final = {"[hnsf'U]": "HU", "Cel": "°C", "10*": "10^"}
+"""What people write in the place of a code."""
+
+
+def behind(text: str) -> str:
+    """Write a unit as it stands behind a number, for people: " mm", " HU", "" for none (1)."""
+    words = re.sub(r"[{}]", "", "" if text == "1" else text)
+    for code, shown in _SHOWN.items():
+        words = words.replace(code, shown)
+    return f" {words}" if words else ""
+
+
 def is_unit(text: str) -> bool:
     """Whether it is a unit: "mm", "mL/min", "/mm2", "[hnsf'U]", "{ratio}", "1"."""
     if not 0 < len(text) <= _MOST or not text.isascii():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ai.findings import Finding, Measurement, Text, Verdict
+from dicom.ucum import behind
 
 CAUTION: Final = "result of an algorithm, not verified by a person"
 _LONG_STRING: Final = 64
@@ -26,9 +27,8 @@ def numbers(findings: Sequence[Finding], image: int | None = None) -> Iterator[s
     for finding in findings:
         match finding:
             case Measurement() if finding.image == image:
-                unit = "" if finding.unit.value == "1" else f" {finding.unit.value}"
                 value = f"{finding.value:.{max(0, finding.decimals)}f}"
-                yield f"{finding.name.meaning}: {value}{unit}"
+                yield f"{finding.name.meaning}: {value}{behind(finding.unit.value)}"
             case Verdict() if finding.image == image:
                 said = "present" if finding.is_present else "absent"
                 yield f"{finding.name.meaning}: {said} ({100 * finding.probability:.0f} %)"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 
-from dicom.ucum import is_unit
+from dicom.ucum import behind, is_unit
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,13 @@ def test_every_unit_of_the_standards_context_groups_is_one():
 def test_any_text_is_answered(text):
     """Whatever stands there: an answer, and no exception."""
     assert is_unit(text) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"),
+    [("mL", " mL"), ("[hnsf'U]", " HU"), ("{Agatston}", " Agatston"), ("1", ""), ("%", " %"),
+     ("10*3/mm2", " 10^3/mm2"), ("Cel", " °C")],
+)  # fmt: skip
+def test_people_read_units_as_they_write_them(unit, shown):
+    """Without brackets and braces, behind their number; nothing where there is none."""
+    assert behind(unit) == shown
