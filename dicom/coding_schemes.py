@@ -15,7 +15,7 @@ from dicom import ucum
 
 _REGISTERED: Final = (
     "DCM SCT SRT SNM3 LN UCUM ACR BARI BI C4 CD2 FMA FMA-ANNOTATED GEH HPC I10 I10P I11 I9 I9C"
-    " IBSI ICDO3 ICD10CM ICD10PCS ISO3166_1 ISO639_1 ISO639_2 ITIS_TSN LOINC MA MAYOASRG MSH NCIt"
+    " IBSI ICDO3 ICD10CM ICD10PCS ISO3166_1 ISO639_1 ISO639_2 ITIS_TSN MA MAYOASRG MSH NCIt"
     " NDC NEU NICIP NPI NYUMCCG PUBCHEM_CID POS RADELEMENT RADLEX RFC3066 RFC5646 RXNORM SDM"
     " STANFORD UMLS UNS UPC VA NCDR NCDRCXR CARDIOPHOTO CTCAE DOI PMID UBERON"
 )
@@ -59,6 +59,5 @@ _FORMS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
     "UCUM": (ucum.is_unit, "is no unit of UCUM"),
     "SCT": (_SNOMED.fullmatch, "is no concept id of SNOMED CT"),
     "LN": (_LOINC.fullmatch, "is no code of LOINC"),
-    "LOINC": (_LOINC.fullmatch, "is no code of LOINC"),
     "DCM": (_is_of_dicom, "is no code of the DICOM Controlled Terminology"),
 }
