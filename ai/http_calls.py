@@ -132,8 +132,10 @@ def require_good(said: Said, who: str, words: str) -> None:
     if said.status == 200:
         return
     told = f"{who}: HTTP {said.status}" + (f": {words}" if words else "")
-    if said.status in {401, 403} or said.status in _REDIRECTS:
-        raise BadAnswer(f"{told}; check its address, and the token it wants")
+    if said.status in {401, 403}:  # as over gRPC: jobs wait until it knows us
+        raise Troubled(f"{told}; check the token that it wants", Trouble.AWAY)
+    if said.status in _REDIRECTS:
+        raise BadAnswer(f"{told}; check its address")
     trouble = classify(_GRPC.get(said.status, "UNAVAILABLE"), words)
     if trouble is None:
         raise BadAnswer(told)

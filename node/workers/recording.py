@@ -1,5 +1,6 @@
 """Keep an account of each inference, and tell when what a model is given or says has moved."""
 
+import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -44,8 +45,8 @@ def record(job: Job, workshop: Workshop, outcome: Outcome, began_at: float) -> l
         return []
     told = {
         "version": live.version,
-        "scanner": live.scanner,
-        "protocol": live.protocol,
+        # People type into the names of protocols and stations: they stay in the record.
+        "group": hashlib.sha256(f"{live.scanner}|{live.protocol}".encode()).hexdigest()[:12],
         "number": moved[0].name,
         "psi": round(moved[0].psi, 3),
         "then": moved[0].then,

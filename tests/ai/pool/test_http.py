@@ -109,15 +109,15 @@ def test_a_predict_call(loop, predicting, model, form):
 
 
 def test_a_token_opens_it(loop, tmp_path, model):
-    """A server that does not know us is no server that is busy: the words say what to check."""
+    """A server that does not know us is waited for, and the words say what to check."""
     (tmp_path / "token").write_text("open sesame")
     (tmp_path / "token").chmod(0o600)
     token = Secret(file=tmp_path / "token")
     with predict_server.serving("open sesame") as serving:
         answer = loop.infer(model(serving.url, predict=PREDICT, token=token), Images())
         assert answer.arrays["mean"].tolist() == MEANS
-        with pytest.raises(BadAnswer, match="HTTP 401: who are you; check its address"):
-            loop.infer(model(serving.url, predict=PREDICT), Images())
+        with pytest.raises(ModelUnavailable, match="HTTP 401: who are you; check the token"):
+            loop.infer(model(serving.url, predict=PREDICT, timeout_s=0.5), Images())
 
 
 ONE = b'{"predictions": [{"mean": [1]}]}'
