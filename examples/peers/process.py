@@ -16,6 +16,7 @@ from typing import Final
 
 _LOWEST_PORT: Final = 12_000
 _PORTS: Final = 20_000
+_FOUND: Final[set[int]] = set()
 
 
 class PeerDied(RuntimeError):  # noqa: N818  (an event, not a mistake)
@@ -35,12 +36,15 @@ def free_port() -> int:
     """Find a loopback TCP port that nobody listens on, by chance.
 
     It lies below those that the system gives to outgoing connections: one of these could take it
-    before its server does, or while that is restarted.
+    before its server does, or while that is restarted. None is found twice in one process.
     """
     while True:
         port = _LOWEST_PORT + secrets.randbelow(_PORTS)  # tests may seed `random`
+        if port in _FOUND:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _FOUND.add(port)
             return port
 
 
