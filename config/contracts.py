@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, FiniteFloat, ValidationError, model_validator
-from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from config import files
 from config import words as plain_words
 from config.shapes import Names, Table
 from dicom.errors import ConfigFault
+from dicom.keywords import tag_for_keyword, vr_of_tag
 
 InputName = Literal["volume", "slices", "stream", "images", "tiles", "spacing", "attribute"]
 OutputName = Literal[
@@ -62,7 +62,7 @@ def _code_string(text: str) -> str:
 
 def _numeric(keyword: str) -> str:
     tag = tag_for_keyword(keyword)
-    if tag is None or dictionary_VR(tag) not in _NUMERIC:
+    if tag is None or vr_of_tag(tag) not in _NUMERIC:
         raise ValueError('must be the keyword of a numeric attribute, such as "KVP"')
     return keyword
 
