@@ -194,14 +194,8 @@ def _dataset(
     shape: Shape, patient: Patient, label: str, z: int, stored: npt.NDArray[Any]
 ) -> Dataset:
     """One CT Image (PS3.3 A.3)."""
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    ds.SOPClassUID = CTImageStorage
+    ds = begin(CTImageStorage, patient)
     ds.SOPInstanceUID = derive("phantom", label, "instance", str(z))
-    identify(ds, patient)
     _name(ds, label)
     _describe_scan(ds, shape, z)
     ds.SamplesPerPixel = 1
@@ -214,8 +208,16 @@ def _dataset(
     return ds
 
 
-def identify(ds: Dataset, patient: Patient) -> None:
-    """Write who a phantom pretends to be, and where it was scanned."""
+def begin(
+    sop_class_uid: str, patient: Patient, transfer_syntax_uid: str = ExplicitVRLittleEndian
+) -> Dataset:
+    """Begin an object: its file meta, who a phantom pretends to be, and where it was scanned."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    ds.SOPClassUID = sop_class_uid
     ds.SpecificCharacterSet = patient.character_set
     ds.PatientName = patient.name
     ds.PatientID = patient.patient_id
@@ -226,6 +228,7 @@ def identify(ds: Dataset, patient: Patient) -> None:
     ds.ReferringPhysicianName = patient.referring_physician
     ds.OperatorsName = patient.operator
     ds.StudyID = "1"
+    return ds
 
 
 def _name(ds: Dataset, label: str) -> None:

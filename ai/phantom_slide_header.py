@@ -7,17 +7,16 @@ from enum import StrEnum
 from typing import Final
 
 from PIL import ImageCms
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
-    UID,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     VLWholeSlideMicroscopyImageStorage,
 )
 
-from ai.phantom import Patient, identify
-from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derive
+from ai.phantom import Patient, begin
+from dicom.uid import derive
 
 _BEGUN: Final = datetime(2026, 3, 2, 9, 30, 0, tzinfo=UTC)
 _THICKNESS_MM: Final = 0.004
@@ -71,12 +70,7 @@ def uids(label: str) -> dict[str, str]:
 
 def dataset(made: Making, level: Level, places: Sequence[tuple[int, int]]) -> Dataset:
     """Make an object without its pixels; `places` are the tiles' rows and columns, from 0."""
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = _SYNTAX[made.coding]
-    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    ds.SOPClassUID = VLWholeSlideMicroscopyImageStorage
+    ds = begin(VLWholeSlideMicroscopyImageStorage, made.patient, _SYNTAX[made.coding])
     ds.SOPInstanceUID = derive("phantom slide", made.label, "instance", str(level.number))
     _identify(ds, made, level)
     _describe_image(ds, made, level, len(places))
@@ -87,8 +81,7 @@ def dataset(made: Making, level: Level, places: Sequence[tuple[int, int]]) -> Da
 
 
 def _identify(ds: Dataset, made: Making, level: Level) -> None:
-    patient, known = made.patient, uids(made.label)
-    identify(ds, patient)
+    known = uids(made.label)
     ds.StudyInstanceUID, ds.SeriesInstanceUID = known["study"], known["series"]
     ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = known["frame"], "SLIDE_CORNER"
     ds.StudyID, ds.SeriesNumber, ds.InstanceNumber = "1", 1, level.number + 1

@@ -59,7 +59,7 @@ def _compute(node: Node, given: list[Array]) -> Array:
         case "Conv3DBackpropInputV2":
             result = _spread(*given)
         case _:
-            raise NotImplementedError(node.op)
+            raise NotImplementedError(f"{node.op} is in no graph that is converted here")
     return result
 
 

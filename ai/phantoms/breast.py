@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ai.phantom import Patient
-from ai.phantoms.projection import PATIENT, Projection, Study
+from ai.phantoms.projection import Projection, Study
 from ai.phantoms.projection import write as write_images
-from ai.phantoms.series import Written
+from ai.phantoms.series import PATIENT, Written
 from dicom.uid import derive
 
 SIZE_MM: Final = (140.0, 90.0)

@@ -8,22 +8,17 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
-    UID,
     DigitalMammographyXRayImageStorageForPresentation,
     DigitalXRayImageStorageForPresentation,
-    ExplicitVRLittleEndian,
 )
 
-from ai.phantom import BEGUN, Patient, identify
-from ai.phantoms.series import Written
-from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derive
+from ai.phantom import BEGUN, Patient, begin
+from ai.phantoms.series import HIGHEST, PATIENT, Written
+from dicom.uid import derive
 
-PATIENT: Final = Patient()
-HIGHEST: Final = 4095
-"""Of stored values: 12 bits."""
 _SOP_CLASS: Final = {
     "DX": DigitalXRayImageStorageForPresentation,
     "MG": DigitalMammographyXRayImageStorageForPresentation,
@@ -88,14 +83,8 @@ def write(
 def _dataset(
     study: Study, image: Projection, patient: Patient, number: int, uids: Mapping[str, str]
 ) -> Dataset:
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    ds.SOPClassUID = _SOP_CLASS[study.modality]
+    ds = begin(_SOP_CLASS[study.modality], patient)
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uids["study"], uids["series"]
-    identify(ds, patient)
     _describe(ds, study, image, number)
     _acquire(ds, image)
     _lay_pixels(ds, image)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from ai.phantom import Patient
-from ai.phantoms.projection import HIGHEST, PATIENT, Projection, Study
+from ai.phantoms.projection import Projection, Study
 from ai.phantoms.projection import write as write_images
-from ai.phantoms.series import Written
+from ai.phantoms.series import HIGHEST, PATIENT, Written
 from ai.training.synthetic import FIELD_OF_VIEW_MM, Finding, draw
 
 STUDY: Final = Study(

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import CTImageStorage, MRImageStorage
 
-from ai.phantom import BEGUN, Patient, identify
-from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, derive
+from ai.phantom import BEGUN, Patient, begin
+from dicom.uid import derive
 
 PATIENT: Final = Patient()
 """Who every phantom pretends to be, unless told otherwise."""
@@ -83,16 +83,10 @@ def write(
 def _dataset(
     scan: Scan, patient: Patient, shape: tuple[int, ...], z: int, uids: Mapping[str, str]
 ) -> Dataset:
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    ds.SOPClassUID = _SOP_CLASS[scan.modality]
+    ds = begin(_SOP_CLASS[scan.modality], patient)
     ds.StudyInstanceUID = uids["study"]
     ds.SeriesInstanceUID = uids["series"]
     ds.FrameOfReferenceUID = uids["frame"]
-    identify(ds, patient)
     ds.PositionReferenceIndicator = ""
     _describe(ds, scan, z)
     _place(ds, scan, shape, z)
