@@ -1,15 +1,17 @@
 """What people see and decide about models: versions, drift, and agreement of shadows."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ai.agreement import Agreement, agreement
-from ai.drift import Drift, compare
+from ai.drift import ALARM, Drift, compare
 from config.model import Settings
 from dicom.errors import DoesNotMatch, Refused
+from node.moments import utc
 from storage.ledger.inferences import Kept
 from storage.ledger.ledger import Ledger
 from storage.ledger.models import Decision, Move, Stage, Version
@@ -132,3 +134,27 @@ def digest_of(file: Path) -> str:
 
 def _numbers(rows: Sequence[Kept]) -> list[Mapping[str, float]]:
     return [{**one.said.features, **one.said.outputs} for one in rows]
+
+
+def plain_version(one: Version) -> dict[str, Any]:
+    """Give a version as JSON has it."""
+    return {**asdict(one), "stage": str(one.stage), "added_at": utc(one.added_at)}
+
+
+def plain_move(one: Move) -> dict[str, Any]:
+    """Give a decision as JSON has it."""
+    return {**asdict(one), "at": utc(one.at)}
+
+
+def plain_watched(one: Watched) -> dict[str, Any]:
+    """Give what has moved in a group as JSON has it."""
+    drifts = [
+        {**{name: _finite(value) for name, value in asdict(each).items()}, "name": each.name}
+        for each in one.drifts
+    ]
+    is_alarm = any(each.psi > ALARM for each in one.drifts)
+    return {**asdict(one.group), "newer": one.newer, "alarm": is_alarm, "numbers": drifts}
+
+
+def _finite(value: Any) -> Any:
+    return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -1,8 +1,7 @@
 """The API's part about models: versions and decisions, drift, agreement of shadows."""
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -13,13 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ai.agreement import Agreement
-from ai.drift import ALARM
-from node.models import Models, Watched
-from node.moments import utc
+from node.models import Models, plain_move, plain_version, plain_watched
 from node.web import asked
 from node.web.endpoint import Abilities, Endpoint
 from node.web.guard import Caller
-from storage.ledger.models import Decision, Move, Stage, Version
+from storage.ledger.models import Decision, Stage
 
 _Words = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -65,47 +62,20 @@ async def _stage(request: Request, abilities: Abilities, caller: Caller) -> Resp
     wanted = StageWanted.model_validate_json(await asked.body(request))
     model, version = request.path_params["model"], request.path_params["version"]
     move = _models(abilities).move
-    made = await _decided(lambda: move(model, version, wanted.stage, _by(caller, wanted.reason)))
+    decision = _by(caller, wanted.reason)
+    made = await anyio.to_thread.run_sync(move, model, version, wanted.stage, decision)
     return JSONResponse(plain_version(made))
 
 
 async def _rollback(request: Request, abilities: Abilities, caller: Caller) -> Response:
     wanted = RollbackWanted.model_validate_json(await asked.body(request))
     model, back = request.path_params["model"], _models(abilities).rollback
-    made = await _decided(lambda: back(model, _by(caller, wanted.reason)))
+    made = await anyio.to_thread.run_sync(back, model, _by(caller, wanted.reason))
     return JSONResponse(plain_version(made))
-
-
-def plain_version(one: Version) -> dict[str, Any]:
-    """Give a version as JSON has it."""
-    return {**asdict(one), "stage": str(one.stage), "added_at": utc(one.added_at)}
-
-
-def plain_move(one: Move) -> dict[str, Any]:
-    """Give a decision as JSON has it."""
-    return {**asdict(one), "at": utc(one.at)}
-
-
-def plain_watched(one: Watched) -> dict[str, Any]:
-    """Give what has moved in a group as JSON has it."""
-    drifts = [
-        {**{name: _finite(value) for name, value in asdict(each).items()}, "name": each.name}
-        for each in one.drifts
-    ]
-    is_alarm = any(each.psi > ALARM for each in one.drifts)
-    return {**asdict(one.group), "newer": one.newer, "alarm": is_alarm, "numbers": drifts}
 
 
 def _rows(rows: Sequence[Agreement]) -> list[dict[str, Any]]:
     return [asdict(one) for one in rows]
-
-
-def _finite(value: Any) -> Any:
-    return value if not isinstance(value, float) or math.isfinite(value) else None
-
-
-async def _decided(decide: Callable[[], Version]) -> Version:
-    return await anyio.to_thread.run_sync(decide)
 
 
 def _by(caller: Caller, reason: str) -> Decision:

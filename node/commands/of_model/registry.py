@@ -37,7 +37,7 @@ def list_versions(config_file: Path, name: str, *, as_json: bool) -> None:
     with _models(config_file) as models:
         versions = models.versions(name)
     if as_json:
-        from node.web.models import plain_version
+        from node.models import plain_version
 
         _print_json([plain_version(one) for one in versions])
         return
@@ -165,7 +165,7 @@ def history(config_file: Path, name: str, *, as_json: bool) -> None:
     with _models(config_file) as models:
         moves = models.moves(name)
     if as_json:
-        from node.web.models import plain_move
+        from node.models import plain_move
 
         _print_json([plain_move(one) for one in moves])
         return
@@ -194,7 +194,7 @@ def drift(config_file: Path, name: str, *, as_json: bool) -> None:
     with _models(config_file) as models:
         groups = models.drifts(name)
     if as_json:
-        from node.web.models import plain_watched
+        from node.models import plain_watched
 
         _print_json([plain_watched(one) for one in groups])
         return
