@@ -35,7 +35,12 @@ def command(config_file: Path, *, until_eof: bool, only: tuple[str, ...]) -> Non
       penumbra work -c node.toml
       penumbra work --only forward --only reidentify -c node.toml
     """  # noqa: D301  (\b is click's mark for a block that is not re-wrapped)
+    from node.workers.doorbell import Doorbell
+
+    doorbell = Doorbell() if until_eof else None
+    if doorbell:
+        doorbell.start()  # what is imported next takes its time
     from config.load import load
     from node.workers.process import work
 
-    work(load(config_file), until_eof=until_eof, only=only)
+    work(load(config_file), doorbell, only)

@@ -2,8 +2,7 @@
 
 import os
 import signal
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from ai.pipeline import Pool
 from config.model import Settings
@@ -11,6 +10,7 @@ from node.keys import spool_keys
 from node.ledger import open_ledger
 from node.logs import configure
 from node.supervisor import owner_of
+from node.workers.doorbell import Doorbell
 from node.workers.handlers import HANDLERS
 from node.workers.loop import Loop
 from node.workers.stage import fetcher
@@ -27,13 +27,13 @@ NICENESS = 10
 """The front's own workers: whoever waits at the door comes first."""
 
 
-def work(settings: Settings, *, until_eof: bool, only: Collection[str] = ()) -> None:
-    """Work until SIGTERM, SIGINT, or, if asked, the end of standard input.
+def work(settings: Settings, doorbell: Doorbell | None, only: Collection[str] = ()) -> None:
+    """Work until SIGTERM, SIGINT, or, for a worker of the front, until that hangs up.
 
     `only` names kinds of jobs; without it all of them are done.
     """
     configure(settings.log.level)
-    if until_eof:
+    if doorbell:
         os.nice(NICENESS)
     ledger = open_ledger(settings)
     workshop = Workshop(settings, ledger, _reader(settings, ledger), Pool())
@@ -43,11 +43,8 @@ def work(settings: Settings, *, until_eof: bool, only: Collection[str] = ()) -> 
     loop = Loop(workshop, handlers, owner_of(os.getpid()), policy)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: loop.stop())
-    if until_eof:
-        listen = threading.Thread(
-            target=_listen, args=(loop.ring, loop.stop), name="doorbell", daemon=True
-        )
-        listen.start()
+    if doorbell:
+        doorbell.attach(loop.ring, loop.stop)
     news = News(workshop.ledger.database, {JOBS_CHANNEL: loop.ring})
     news.start()
     watch = Watch(settings, workshop.ledger, loop.ring)
@@ -66,10 +63,3 @@ def _reader(settings: Settings, ledger: Ledger) -> SpoolReader:
     if settings.staging is None:
         return SpoolReader(root, keys)
     return StagedReader(root, keys, fetch=fetcher(settings, ledger))
-
-
-def _listen(ring: Callable[[], None], stop: Callable[[], None]) -> None:
-    """Read the front's pipe: any byte is the doorbell, its end means that the front is gone."""
-    while os.read(0, 4096):
-        ring()
-    stop()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dicom.entity import SeriesKey
 from dicom.errors import StorageFault
@@ -110,7 +111,7 @@ def test_a_ledger_that_is_away_costs_nothing(keeper: AccountKeeper, ledger: Ledg
     assert [row["name"] for row in news.rows] == ["a2", "a3", "a4"]
 
 
-def test_trouble_is_told_and_passes(keeper: AccountKeeper, ledger: Ledger, monkeypatch, capsys):
+def test_trouble_is_told_and_passes(keeper: AccountKeeper, ledger: Ledger, monkeypatch):
     """A fault and a bug are each told once, the thread lives on, and then all is well again."""
     monkeypatch.setattr(account, "TROUBLE_S", 0.01)
     faults: list[Exception] = [StorageFault("away"), StorageFault("away"), ValueError("bug")]
@@ -124,12 +125,13 @@ def test_trouble_is_told_and_passes(keeper: AccountKeeper, ledger: Ledger, monke
         return after(self, known, limit)
 
     monkeypatch.setattr(type(ledger.account), "after", failing)
-    keeper.start()
-    wait_until(lambda: len(seen) >= 5, 10, "rounds")
-    keeper.stop(10)
+    with structlog.testing.capture_logs() as lines:
+        keeper.start()
+        wait_until(lambda: len(seen) >= 5, 10, "rounds")
+        keeper.stop(10)
     assert seen[1:4] == ["storage: away", "storage: away", "bug: ValueError, see the node's log"]
     assert keeper.trouble == ""
-    assert "".join(capsys.readouterr()).count("account stands") == 2
+    assert [line["event"] for line in lines].count("account stands") == 2
 
 
 def test_a_new_ledger_begins_the_account_again(tmp_path: Path, index: Index):
