@@ -18,9 +18,10 @@ from node.workers.gating import require_own
 from node.workers.recording import record
 from node.workers.workshop import Done, Workshop
 from routing.job import Job, NewJob
-from routing.plan import Settled, plan, timed
+from routing.plan import Settled, plan, timed, with_staging
 from routing.rules import compile_rules
 from storage.ledger.events import NewEvent
+from storage.ledger.models import Asked
 from storage.spool.deposit import deposit
 
 
@@ -44,10 +45,11 @@ def _inferred(job: Job, workshop: Workshop) -> Done:
         raise ConfigFault([(f"models.{name}", "is owed to but not in the config")])
     workshop.ledger.holdings.require_all(job.spec.series)
     received = workshop.ledger.receipts.of_series(job.spec.series)
+    decided = workshop.ledger.registry.asked(name)
     began_at = time.time()
     outcome = workshop.pool.infer(
         name,
-        _asked(workshop, name),
+        _settings(workshop, name, decided),
         _views(workshop, received),
         # When the last image came, not the clock nor the job's time: whoever asks again, by a
         # second run, another rule or a ledger made anew, makes the same bytes.
@@ -58,21 +60,21 @@ def _inferred(job: Job, workshop: Workshop) -> Done:
         trace=f"{job.id:032x}",
     )
     if not outcome.results:
-        drifted = record(job, workshop, outcome, began_at)
+        drifted = record(job, workshop.ledger, outcome, decided.digests, began_at)
         return Done(f"nothing to report: {outcome.refusal}", drifted)
     new = require_own(workshop, outcome.results, outcome.contract)
     for result in new:
         _keep(job, workshop, result)
     outcome = replace(outcome, shadows=workshop.pool.shadow())
-    drifted = record(job, workshop, outcome, began_at)
+    drifted = record(job, workshop.ledger, outcome, decided.digests, began_at)
     filed = [result for result in outcome.results if result not in new]
     told = [_made(job, outcome), *drifted]
     return Done(_words(outcome), told, follow_up=_owed_too(job, workshop, filed))
 
 
-def _asked(workshop: Workshop, name: str) -> Model:
+def _settings(workshop: Workshop, name: str, decided: Asked) -> Model:
     """Give a model's settings with the versions that people decided for, where they did."""
-    settings, decided = workshop.settings.models[name], workshop.ledger.registry.asked(name)
+    settings = workshop.settings.models[name]
     update: dict[str, object] = {}
     if decided.live and not settings.version:
         update["version"] = decided.live
@@ -127,7 +129,9 @@ def _owed_too(job: Job, workshop: Workshop, filed: Sequence[Result]) -> tuple[Ne
         key = SeriesKey(result.study_instance_uid, result.series_instance_uid)
         about = Settled(key, 1, Origin.AI, job.spec.rule, lambda _: (), result.sop_class_uid)
         owed |= {each.dedup_key: each for each in plan(about, rules, taken=taken).jobs}
-    return timed([*owed.values()], rules, time.time())
+    staging = workshop.settings.staging
+    jobs = timed([*owed.values()], rules, time.time())
+    return tuple(with_staging(jobs, staging.destination if staging else ""))
 
 
 def _words(outcome: Outcome) -> str:

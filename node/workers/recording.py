@@ -14,23 +14,24 @@ from ai.numbers import features, is_anything, outputs
 from ai.outcome import Outcome, Shadow
 from dicom.part10 import text
 from node.models import Group, watch
-from node.workers.workshop import Workshop
 from routing.job import Job
 from storage.ledger.events import NewEvent
 from storage.ledger.inferences import LIVE, SHADOW, Inference
+from storage.ledger.ledger import Ledger
 
 LOOK_EVERY: Final = 25
 """So many inferences of a group pass, on average, between two looks for drift."""
 _SCANNER: Final = ("Manufacturer", "ManufacturerModelName", "StationName")
 
 
-def record(job: Job, workshop: Workshop, outcome: Outcome, began_at: float) -> list[NewEvent]:
+def record(
+    job: Job, ledger: Ledger, outcome: Outcome, digests: Mapping[str, str], began_at: float
+) -> list[NewEvent]:
     """Write an inference and its shadows down; returns what is to be told of drift.
 
-    `began_at` is in seconds since the epoch. Raises StorageFault.
+    `digests` are those registered, by version; `began_at` is in seconds since the epoch. Raises
+    StorageFault.
     """
-    ledger = workshop.ledger
-    digests = ledger.registry.asked(job.spec.target).digests
     live = _live(job, outcome, began_at)
     live = replace(live, digest=digests.get(live.version) or live.digest)
     shadows = [_shadow(live, one, digests) for one in outcome.shadows]

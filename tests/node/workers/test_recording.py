@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from pydicom.dataset import Dataset
@@ -20,7 +19,6 @@ from node.workers import recording
 from node.workers.recording import record
 from routing.job import Job, Kind, NewJob, State
 from storage.ledger.ledger import Ledger
-from storage.ledger.models import Stage, Version
 
 CODE = Code("V", "99TEST", "value")
 SPEC = NewJob(Kind.INFER, SeriesKey("1.2", "1.3"), 1, "chest", "lungs")
@@ -47,19 +45,19 @@ def outcome(value: float, **facts: object) -> Outcome:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[SimpleNamespace]:
-    with closing(Ledger.open(tmp_path)) as ledger:
-        yield SimpleNamespace(ledger=ledger)
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger.open(tmp_path)) as opened:
+        yield opened
 
 
-def newest(workshop: SimpleNamespace):
-    return workshop.ledger.inferences.newest("lungs")
+def newest(ledger: Ledger):
+    return ledger.inferences.newest("lungs")
 
 
-def test_an_inference_is_on_record(workshop):
+def test_an_inference_is_on_record(ledger):
     """Model, version, times, numbers, what was made, scanner and protocol; nobody's name."""
-    assert record(JOB, workshop, outcome(5000.0), 1.0) == []
-    (kept,) = newest(workshop)
+    assert record(JOB, ledger, outcome(5000.0), {}, 1.0) == []
+    (kept,) = newest(ledger)
     said = kept.said
     assert (said.model, said.served_model, said.version, said.stage) == ("lungs", "ct", "2", "live")
     assert (said.outcome, said.images, said.model_s) == ("found", 60, 0.2)
@@ -71,38 +69,37 @@ def test_an_inference_is_on_record(workshop):
     assert "Quillobert" not in repr(kept)
 
 
-def test_a_refusal_and_nothing_found_are_on_record_too(workshop):
+def test_a_refusal_and_nothing_found_are_on_record_too(ledger):
     """Their words tell why."""
-    record(JOB, workshop, outcome(0.0, findings=(), refusal="3 slices"), 1.0)
-    record(JOB, workshop, outcome(0.0, findings=()), 1.0)
-    assert [(one.said.outcome, one.said.words) for one in newest(workshop)] == [
+    record(JOB, ledger, outcome(0.0, findings=(), refusal="3 slices"), {}, 1.0)
+    record(JOB, ledger, outcome(0.0, findings=()), {}, 1.0)
+    assert [(one.said.outcome, one.said.words) for one in newest(ledger)] == [
         ("nothing", ""), ("refused", "3 slices"),
     ]  # fmt: skip
 
 
-def test_shadows_stand_beside(workshop):
+def test_shadows_stand_beside(ledger):
     """What a shadow said, or why it said nothing, with the digest that was registered."""
-    registered = Version("lungs", "3", "d" * 64, Stage.SHADOW, "", "", 1.0, "ada")
-    workshop.ledger.registry.add(registered)
     served = Served("ct", "3", "triton 2.51", (), (), {})
     said = Shadow(served, (found(4000.0),), "here:1", 0.4)
-    record(JOB, workshop, outcome(5000.0, shadows=(said, replace(said, words="fell over"))), 1.0)
-    fell, beside, live = newest(workshop)
+    both = outcome(5000.0, shadows=(said, replace(said, words="fell over")))
+    record(JOB, ledger, both, {"3": "d" * 64}, 1.0)
+    fell, beside, live = newest(ledger)
     assert (beside.beside, fell.beside) == (live.id, live.id)
     assert (beside.said.outputs, beside.said.digest) == ({"volume": 4000.0}, "d" * 64)
     assert (fell.said.outcome, fell.said.words) == ("failed", "fell over")
     assert beside.said.results == {}
 
 
-def test_a_scanner_that_changed_is_told(workshop, monkeypatch):
+def test_a_scanner_that_changed_is_told(ledger, monkeypatch):
     """After some inferences that are unlike the first ones there is an event with the number."""
     monkeypatch.setattr(recording, "LOOK_EVERY", 1)
     for number in range(REFERENCE):
-        record(JOB, workshop, outcome(5000.0 + number % 7), 1.0)
+        record(JOB, ledger, outcome(5000.0 + number % 7), {}, 1.0)
     events = [
         event
         for number in range(25)
-        for event in record(JOB, workshop, outcome(9000.0 + number % 7), 1.0)
+        for event in record(JOB, ledger, outcome(9000.0 + number % 7), {}, 1.0)
     ]
     assert events
     assert {event.type for event in events} == {"penumbra.model.drifted"}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ai import phantom
+from config.sharing import Staging
 from dicom.entity import Origin
 from dicom.errors import Misfit, ModelUnavailable, Unsuitable
 from dicom.result_kinds import kind_of
@@ -75,6 +76,12 @@ def test_a_second_run_keeps_nothing_twice(clinic):
     owed = {(each.series.series_instance_uid, each.target) for each in done.follow_up}
     assert owed == {(each.SeriesInstanceUID, "open") for each in one.kept()}
     assert {each.rule for each in done.follow_up} == {"another"}
+
+    staging = Staging(destination="open")
+    one.shop.settings = one.shop.settings.model_copy(update={"staging": staging})
+    done = infer(replace(job, id=job.id + 2, spec=spec), one.shop)
+    staged = {each.series.series_instance_uid for each in done.follow_up if each.kind is Kind.STAGE}
+    assert staged == {each.SeriesInstanceUID for each in one.kept()}
 
 
 @pytest.mark.p7
@@ -145,6 +152,7 @@ def test_the_shadow_that_was_promoted_is_asked_beside(clinic):
     assert shadow.said.outputs == live.said.outputs != {}
     assert (list(live.said.results), shadow.said.results) == (["sr"], {})
     assert "input.mean" in live.said.features
+    assert shadow.said.digest == live.said.digest == "d" * 64  # as registered
 
 
 def test_the_live_version_that_was_promoted_is_the_one_that_is_asked(clinic):
