@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
     from config.model import Settings
@@ -121,24 +122,19 @@ def _way_back(settings: "Settings", name: str) -> Iterator["Keep | None"]:
 def _show(profile: "Profile", outcomes: "Sequence[Outcome]", out: Path) -> None:
     from collections import Counter
 
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("files", "outcome", title=f"profile {profile.name}, {profile.digest[:16]}")
     written = [each for each in outcomes if each.clean]
-    table.add_row(str(len(written)), f"written to {out}")
+    rows = [(len(written), f"written to {out}")]
     remarks = Counter(
         action
         for each in written
         for _, action in each.account.actions
         if action.startswith("remark")
     )
-    for remark, count in remarks.most_common():
-        table.add_row(str(count), f"  of these, {remark}")
+    rows += [(count, f"  of these, {remark}") for remark, count in remarks.most_common()]
     reasons = Counter(each.reason for each in outcomes if not each.clean)
-    for reason, count in reasons.most_common():
-        table.add_row(str(count), f"quarantined: {reason}")
-    Console().print(table)
+    rows += [(count, f"quarantined: {reason}") for reason, count in reasons.most_common()]
+    caption = f"profile {profile.name}, {profile.digest[:16]}"
+    print_table(("files", "outcome"), rows, caption=caption)
 
 
 def _report(

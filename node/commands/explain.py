@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from node import moments
 from node.options import config_option
-
-_WIDE: Final = 1000
-"""Off a terminal there is no width to fit into."""
+from node.tables import print_table
 
 
 @click.group()
@@ -125,14 +123,8 @@ def details(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _print_table(found: Sequence[Mapping[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("id", "when", "who", "from", "verdict", "objects", "words", "fix", box=box.SIMPLE)
-    for one in found:
-        cells = (
+    rows = (
+        (
             one["id"][:8],
             moments.local(one["at"]),
             _who(one),
@@ -142,13 +134,11 @@ def _print_table(found: Sequence[Mapping[str, Any]]) -> None:
             one["words"],
             one["fix"],
         )
-        style = "red" if one["is_bad"] else ""
-        # Text, not str: what a caller named itself shall not be read as markup.
-        table.add_row(*(Text(str(cell)) for cell in cells), style=style)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(table)
+        for one in found
+    )
+    bad = [number for number, one in enumerate(found) if one["is_bad"]]
+    titles = ("id", "when", "who", "from", "verdict", "objects", "words", "fix")
+    print_table(titles, rows, bad=bad)
 
 
 def _who(one: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
     from config.lake import Lake
@@ -82,10 +83,6 @@ def status(config_file: Path) -> None:
     Example:
       penumbra lake status -c node.toml
     """  # noqa: D301  (as above)
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from config.load import load
     from node.ledger import open_ledger
     from node.moments import local
@@ -94,9 +91,8 @@ def status(config_file: Path) -> None:
     if not settings.lakes:
         click.echo("The config has no [lakes.NAME].")
         return
-    shown = Table(box=box.SIMPLE_HEAD)
-    for title in ("lake", "table", "rows", "files", "MB", "withheld", "new", "exported", "next"):
-        shown.add_column(title)
+    titles = ("lake", "table", "rows", "files", "MB", "withheld", "new", "exported", "next")
+    rows: list[tuple[object, ...]] = []
     ledger = open_ledger(settings)
     try:
         for name, lake in settings.lakes.items():
@@ -106,11 +102,10 @@ def status(config_file: Path) -> None:
                            one.waiting)  # fmt: skip
                 last = local(one.exported_at) if one.exported_at else "never"
                 following = local(due) if due else "on demand"
-                shown.add_row(name, one.part, *map(str, numbers), last, following)
+                rows.append((name, one.part, *numbers, last, following))
     finally:
         ledger.close()
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(shown)
+    print_table(titles, rows)
 
 
 @command.command("ddl")

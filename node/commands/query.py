@@ -8,6 +8,7 @@ import click
 from dicom.options import Options
 from dicom.uid import PATIENT_ROOT_FIND, PATIENT_STUDY_ONLY_FIND, STUDY_ROOT_FIND
 from node.options import host_port
+from node.tables import print_table
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -234,14 +235,8 @@ def _told(value: Any) -> str:
 
 
 def _print(rows: list[dict[str, Any]], columns: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if not rows:
         click.echo("No match.")
         return
-    table = Table(*columns, title=f"{len(rows)} found")
-    for row in rows:  # Text, because a name may look like markup
-        table.add_row(*(Text(_told(row.get(column, ""))) for column in columns))
-    Console().print(table)
+    cells = ([_told(row.get(column, "")) for column in columns] for row in rows)
+    print_table(columns, cells, caption=f"{len(rows)} found")

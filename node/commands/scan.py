@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.tables import print_table
+
 if TYPE_CHECKING:  # its module is loaded only when the command runs
     from deid.scan.scanner import Finding, Gap
 
 EXIT_FOUND = 3
 EXIT_GAPS = 1
-_WIDE = 1000
-"""Off a terminal there is no width to fit into."""
 
 
 @click.command()
@@ -106,11 +106,6 @@ def _print(
     import json
     from dataclasses import asdict
 
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if as_json:
         facts = {
             "files": files,
@@ -120,21 +115,13 @@ def _print(
         }
         click.echo(json.dumps(facts))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
     if findings:
-        table = Table("file", "where", "line", "kind", "times", title="Found", box=box.SIMPLE)
-        for each in findings:
-            # Text, not str: a file's name shall not be read as markup.
-            cells = (each.file, each.where, each.line, each.kind, each.count)
-            table.add_row(*(Text(str(cell)) for cell in cells))
-        console.print(table)
+        titles = ("file", "where", "line", "kind", "times")
+        rows = ((each.file, each.where, each.line, each.kind, each.count) for each in findings)
+        print_table(titles, rows, caption="Found")
     if gaps:
-        table = Table("file", "where", "why", title="Not looked into", box=box.SIMPLE)
-        for gap in gaps:
-            table.add_row(*(Text(cell) for cell in (gap.file, gap.where, gap.why)))
-        console.print(table)
+        unseen = ((gap.file, gap.where, gap.why) for gap in gaps)
+        print_table(("file", "where", "why"), unseen, caption="Not looked into")
     held = len({each.file for each in findings})
     click.echo(
         f"{files} files searched for {lines} lines of identity: "

@@ -9,6 +9,7 @@ import click
 
 from node import moments
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # its module is loaded only when a command runs
     from config.model import Settings
@@ -179,21 +180,19 @@ def _print_json(found: "list[SegmentSurvey]") -> None:
 
 
 def _print_table(found: "list[SegmentSurvey]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("segment", "state", "objects", "MB", "first", "last", "damage")
-    for one in found:
-        table.add_row(
+    rows = (
+        (
             one.name,
             "sealed" if one.is_sealed else "open",
-            str(one.records),
+            one.records,
             f"{one.size_bytes / 1e6:.1f}",
             _moment(one.first_received_at),
             _moment(one.last_received_at),
-            str(len(one.damage) or ""),
+            len(one.damage) or "",
         )
-    Console().print(table)
+        for one in found
+    )
+    print_table(("segment", "state", "objects", "MB", "first", "last", "damage"), rows)
 
 
 def _moment(seconds: float | None) -> str:

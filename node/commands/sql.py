@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 
 from node.options import config_option
+from node.tables import print_table, written
 
 if TYPE_CHECKING:
     from config.model import Settings
 
-_WIDE: Final = 100_000
-"""Off a terminal there is no width to fit into, and nothing may be cut off."""
 _FORMS: Final = {"table": "json", "csv": "csv", "json": "lines", "parquet": "parquet"}
 """What the node is asked for, by what is wanted here."""
 
@@ -177,26 +176,10 @@ def _print_reports(settings: "Settings") -> None:
 
 def _write_table(columns: Sequence[str], rows: Sequence[Sequence[object]], out: BinaryIO) -> None:
     """Write rows for people."""
-    import io
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Text: neither a name nor a value shall be taken for rich's markup.
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in columns:
-        table.add_column(Text(name))
-    for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    console = Console()
-    if out is sys.stdout.buffer and console.is_terminal:
-        console.print(table)
-        return
-    text = io.StringIO()
-    Console(file=text, width=_WIDE).print(table)
-    out.write(text.getvalue().encode("utf-8", "replace"))
+    if out is sys.stdout.buffer and sys.stdout.isatty():
+        print_table(columns, rows)
+    else:
+        out.write(written(columns, rows).encode("utf-8", "replace"))
 
 
 def _write_csv(columns: Sequence[str], rows: Sequence[Sequence[object]], out: BinaryIO) -> None:

@@ -8,6 +8,7 @@ import click
 
 from node import moments
 from node.options import config_option
+from node.tables import print_facts
 
 if TYPE_CHECKING:
     from config.model import Settings
@@ -17,8 +18,7 @@ _DISK: Final = {
     "refusing": "short of room: who comes to store is asked to come back later",
     "full": "full: objects are refused with 0xA700",
 }
-_WIDE: Final = 1000
-"""Off a terminal there is no width to fit into."""
+_WORRYING: Final = frozenset({"trouble", "disk", "quarantined", "rules", "paused", "unreachable"})
 
 
 @click.command()
@@ -43,7 +43,8 @@ def command(config_file: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts))
     else:
-        print_table(facts)
+        told = list(lines(facts))
+        print_facts(told, bad={name for name, words in told if _is_bad(name, words)})
 
 
 def read(settings: "Settings") -> dict[str, Any]:
@@ -59,29 +60,8 @@ def read(settings: "Settings") -> dict[str, Any]:
         return {"node": node, **(summary(settings) or {})}
 
 
-def print_table(facts: Mapping[str, Any]) -> None:
-    """Print the facts for people."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE, show_header=False)
-    table.add_column(style="bold")
-    for name, words in lines(facts):
-        wrong = (name == "held" and not words.startswith("0 ")) or name in {
-            "trouble",
-            "disk",
-            "quarantined",
-            "rules",
-            "paused",
-            "unreachable",
-        }
-        table.add_row(name, Text(words, style="red" if wrong else ""))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(table)
+def _is_bad(name: str, words: str) -> bool:
+    return name in _WORRYING or (name == "held" and not words.startswith("0 "))
 
 
 def lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

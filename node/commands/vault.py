@@ -9,6 +9,7 @@ import click
 
 from node import moments
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # loaded only when a command runs
     from deid.vault.audit import Asker
@@ -69,7 +70,7 @@ def lookup(
         for each in found:
             click.echo(json.dumps(_row(each), ensure_ascii=False))
         return
-    _print_table(_COLUMNS, (_row(each).values() for each in found))
+    print_table(_COLUMNS, (_row(each).values() for each in found))
 
 
 @command.command()
@@ -202,7 +203,7 @@ def audit(head: str, config_file: Path, *, as_json: bool) -> None:
         for entry in entries:
             click.echo(json.dumps(asdict(entry), ensure_ascii=False))
     elif entries:
-        _print_table(
+        print_table(
             ("number", "when", "who", "did", "project", "to", "purpose"), map(_cells, entries)
         )
     if verdict.broken_at is not None:
@@ -259,18 +260,6 @@ def _cells(entry: "AuditEntry") -> tuple[str, ...]:
     when = moments.local(entry.at)
     facts = (entry.who, entry.action, entry.project, entry.subject, entry.purpose)
     return (str(entry.number), when, *facts)
-
-
-def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*map(Text, row))  # as Text, so that brackets in an ID are no markup
-    console = Console()
-    (console if console.is_terminal else Console(width=1000)).print(table)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # its module is loaded only when the command runs
     from dicom.worklist import Entry
@@ -136,35 +137,21 @@ def _print_json(entries: "list[Entry]") -> None:
 
 
 def _print(entries: "list[Entry]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if not entries:
         click.echo("The worklist is empty.")
         return
-    columns = (
-        "start",
-        "modality",
-        "station",
-        "patient",
-        "name",
-        "accession",
-        "state",
-        "from",
-        "id",
-    )
-    table = Table(*columns, title=f"{len(entries)} entries")
-    for one in sorted(entries, key=lambda one: str(one.step["ScheduledProcedureStepStartDate"])):
-        step, item = one.step, one.item
-        start = f"{step['ScheduledProcedureStepStartDate']} "
-        cells = (
-            start + step.get("ScheduledProcedureStepStartTime", ""), step["Modality"],
-            step.get("ScheduledStationAETitle", ""), item["PatientID"], item["PatientName"],
-            item.get("AccessionNumber", ""), str(one.state), one.source, one.id,
-        )  # fmt: skip
-        table.add_row(*map(Text, cells))  # Text, because a name may look like markup
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
+    titles = (
+        "start", "modality", "station", "patient", "name", "accession", "state", "from", "id",
+    )  # fmt: skip
+    by_day = sorted(entries, key=lambda one: str(one.step["ScheduledProcedureStepStartDate"]))
+    print_table(titles, map(_cells, by_day), caption=f"{len(entries)} entries")
+
+
+def _cells(one: "Entry") -> tuple[str, ...]:
+    step, item = one.step, one.item
+    start = f"{step['ScheduledProcedureStepStartDate']} "
+    return (
+        start + step.get("ScheduledProcedureStepStartTime", ""), step["Modality"],
+        step.get("ScheduledStationAETitle", ""), item["PatientID"], item["PatientName"],
+        item.get("AccessionNumber", ""), str(one.state), one.source, one.id,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
     from ai.checkup import Checked
@@ -63,8 +64,6 @@ def _print_json(found: Sequence["Checked"]) -> None:
 
 
 def _print(found: Sequence["Checked"], warnings: Sequence[str]) -> None:
-    from node.commands.of_model.tables import print_table
-
     print_table(
         ("endpoint", "asked as", "version", "server", "contract"),
         [
@@ -89,8 +88,6 @@ def _print(found: Sequence["Checked"], warnings: Sequence[str]) -> None:
 
 
 def _print_contract(contract: "Contract") -> None:
-    from node.commands.of_model.tables import print_table
-
     procedure = contract.procedure
     click.echo(f"{contract.algorithm} {contract.algorithm_version}; reports {procedure.meaning}")
     click.echo(f"wants {', '.join(_wishes(contract))}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # their modules are loaded only when a command runs
     from node.models import Models, Watched
@@ -41,7 +42,7 @@ def list_versions(config_file: Path, name: str, *, as_json: bool) -> None:
 
         _print_json([plain_version(one) for one in versions])
         return
-    _print_table(
+    _print_rows(
         ("model", "version", "stage", "sha256", "added", "source"), [_row(one) for one in versions]
     )
 
@@ -173,7 +174,7 @@ def history(config_file: Path, name: str, *, as_json: bool) -> None:
         (utc(one.at), one.version, one.before or "-", one.after, one.by, one.reason)
         for one in moves
     ]
-    _print_table(("when", "version", "from", "to", "by", "why"), rows)
+    _print_rows(("when", "version", "from", "to", "by", "why"), rows)
 
 
 @click.command()
@@ -199,7 +200,7 @@ def drift(config_file: Path, name: str, *, as_json: bool) -> None:
         _print_json([plain_watched(one) for one in groups])
         return
     heads = ("version", "scanner", "protocol", "newer", "moved most", "PSI", "then", "now")
-    _print_table(heads, [_moved(one) for one in groups])
+    _print_rows(heads, [_moved(one) for one in groups])
 
 
 @click.command()
@@ -227,7 +228,7 @@ def agreement(config_file: Path, name: str, *, as_json: bool) -> None:
         for version, each in found.items()
         for one in each
     ]
-    _print_table(("shadow", "output", "pairs", "bias", "95 % limits"), rows)
+    _print_rows(("shadow", "output", "pairs", "bias", "95 % limits"), rows)
 
 
 COMMANDS: Final = (
@@ -288,14 +289,11 @@ def _moved(one: "Watched") -> tuple[object, ...]:
     return (*who, worst.name, f"{worst.psi:.2f}", f"{worst.then:.4g}", f"{worst.now:.4g}")
 
 
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*heads, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(str, row))
-    Console(highlight=False, markup=False).print(table if rows else "none")
+def _print_rows(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if rows:
+        print_table(titles, rows)
+    else:
+        click.echo("none")
 
 
 def _print_json(said: Any) -> None:

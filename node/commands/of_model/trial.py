@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from node.options import config_option
+from node.tables import print_table
 
 if TYPE_CHECKING:  # their modules are loaded only when the command runs
     from ai.outcome import Outcome
@@ -99,7 +100,6 @@ def _print(series: "SeriesFiles", outcome: "Outcome", *, as_json: bool) -> None:
     import json
 
     from ai.outcome_words import plain, rows
-    from node.commands.of_model.tables import print_table
 
     if as_json:
         click.echo(json.dumps(plain(outcome, series.series_instance_uid)))
