@@ -12,6 +12,7 @@ import numpy as np
 
 from ai import tensors
 from ai.contract import Served, Tensor
+from ai.datatypes import DTYPES
 from ai.endpoint import Call
 from ai.http_calls import parsed
 from ai.trouble import one_line
@@ -160,12 +161,12 @@ def _size(row: Mapping[str, Any]) -> int | None:
 
 def _raw(tensor: Tensor, row: Mapping[str, Any]) -> bytes:
     """Pack what came as a list; nested lists are flattened, as the standard allows both."""
-    dtype = tensors.DTYPES.get(row["datatype"])
+    dtype = DTYPES.get(row["datatype"])
     try:
         if row["datatype"] == tensors.BYTES:
             texts = [str(each).encode() for each in _flat(row.get("data"))]
             return b"".join(len(each).to_bytes(4, "little") + each for each in texts)
-        return np.asarray(row.get("data"), dtype=dtype).tobytes() if dtype else b""
+        return np.asarray(row.get("data"), dtype=dtype).tobytes() if dtype is not None else b""
     except (TypeError, ValueError, OverflowError, RecursionError) as fault:
         words = f"output {tensor.name} came with data that are not {row['datatype']}"
         raise BadAnswer(words) from fault

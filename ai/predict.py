@@ -13,6 +13,7 @@ import numpy as np
 
 from ai import tensors
 from ai.contract import Served, Tensor
+from ai.datatypes import DTYPES
 from ai.endpoint import Call, Reply
 from ai.http_calls import Calls, parsed, require_good
 from ai.kserve_bodies import words
@@ -143,7 +144,7 @@ def _array(tensor: Tensor, value: Any) -> tensors.Array:
         array[:] = [str(one).encode() for one in (value if isinstance(value, list) else [value])]
         return array
     try:
-        array = np.asarray(value, dtype=tensors.DTYPES[tensor.datatype])
+        array = np.asarray(value, dtype=DTYPES[tensor.datatype])
     except (TypeError, ValueError, OverflowError) as fault:
         raise BadAnswer(f"output {tensor.name} came with data that are no numbers") from fault
     if array.ndim == len(tensor.shape) + 1 and array.shape[:1] == (1,):

@@ -3,34 +3,20 @@
 A server says of each tensor its datatype and its shape, where -1 stands for any length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ai.contract import Served, Tensor
+from ai.datatypes import DTYPES
 from ai.prepared import Tensors
 from dicom.errors import BadAnswer, Unsuitable
 
 Array = npt.NDArray[Any]
 
-DTYPES: Final[Mapping[str, npt.DTypeLike]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-}
-"""Datatypes of fixed size (KServe v2), little endian; BYTES has a length before each element."""
-_NAMES: Final = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+_NAMES: Final = {dtype: name for name, dtype in DTYPES.items()}
 BYTES: Final = "BYTES"
 _LENGTH_BYTES: Final = 4
 
@@ -67,9 +53,9 @@ def decode(tensor: Tensor, datatype: str, shape: Sequence[int], raw: bytes | mem
         )
     if datatype == BYTES:
         return _texts(tensor.name, shape, raw)
-    if datatype not in DTYPES:
+    dtype = DTYPES.get(datatype)
+    if dtype is None:
         raise BadAnswer(f"output {tensor.name} is {datatype}, which is not read here")
-    dtype = np.dtype(DTYPES[datatype])
     count = _count(shape)
     if len(raw) != count * dtype.itemsize:
         raise BadAnswer(

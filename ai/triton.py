@@ -20,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 from ai import tensors, triton_wire
 from ai.contract import Served, Tensor
+from ai.datatypes import DTYPES
 from ai.endpoint import Call, Reply
 from ai.tracing import traceparent
 from ai.triton_memory import Memory, is_local
@@ -77,6 +78,7 @@ class TritonEndpoint:
         )
         self._headers = dict(headers or {})
         self._metadata = tuple(self._headers.items())
+        self._writer = triton_wire.Writer()
         self._name = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._software = ""
@@ -109,11 +111,18 @@ class TritonEndpoint:
         refuses them or its answer is broken, or is to another request.
         """
         tensors.check_inputs(call.served, call.tensors)
-        if self._memory is not None and tensors.size_bytes(call.tensors) >= SHARED_FROM_BYTES:
+        size = tensors.size_bytes(call.tensors)
+        if self._memory is not None and size >= SHARED_FROM_BYTES:
             reply = await self._by_memory(self._memory, call)
             if reply is not None:
                 return reply
-        return Reply(await self._ask(call, self._inputs(call)))
+        if size + _ROOM_BYTES > MOST_BYTES:
+            raise Unsuitable(
+                f"model {call.served.model}: {size / 1e9:.1f} GB in one request, and gRPC carries"
+                " 2.1; have the contract ask for slices, or a coarser spacing"
+            )
+        inputs = [Given(tensor, call.tensors[tensor.name]) for tensor in call.served.inputs]
+        return Reply(await self._ask(call, inputs))
 
     async def _by_memory(self, memory: Memory, call: Call) -> Reply | None:
         borrowed = await memory.inputs(call.served, call.tensors)
@@ -173,15 +182,6 @@ class TritonEndpoint:
             return None  # a server of another make: its contract stands in node.toml
         return found.config
 
-    def _inputs(self, call: Call) -> list[Given]:
-        size = tensors.size_bytes(call.tensors)
-        if size + _ROOM_BYTES > MOST_BYTES:
-            raise Unsuitable(
-                f"model {call.served.model}: {size / 1e9:.1f} GB in one request, and gRPC carries"
-                " 2.1; have the contract ask for slices, or a coarser spacing"
-            )
-        return [Given(tensor, call.tensors[tensor.name]) for tensor in call.served.inputs]
-
     async def _ask(self, call: Call, inputs: list[Given]) -> dict[str, tensors.Array]:
         metadata = self._metadata
         if call.trace:
@@ -189,7 +189,7 @@ class TritonEndpoint:
         name = f"{self._name}-{next(self._numbers)}"
         try:
             response = await self._infer(
-                triton_wire.request(call, name, inputs), timeout=call.timeout_s, metadata=metadata
+                self._writer.request(call, name, inputs), timeout=call.timeout_s, metadata=metadata
             )
         except grpc.aio.AioRpcError as failed:
             status, said = failed.code().name, str(failed.details() or "")
@@ -296,7 +296,7 @@ def _packed(row: Any) -> bytes:
         return b"".join(len(each).to_bytes(4, "little") + each for each in texts)
     fields = row.contents.ListFields()
     values = fields[0][1] if fields else []
-    return np.array(values, dtype=tensors.DTYPES.get(row.datatype, "V0")).tobytes()
+    return np.array(values, dtype=DTYPES.get(row.datatype, "V0")).tobytes()
 
 
 def _status(failed: InferenceServerException) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import serialize_byte_tensor
 
-from ai.contract import Tensor
+from ai.contract import Served, Tensor
 from ai.endpoint import Call
 from ai.tensors import BYTES, Array
 
@@ -23,6 +23,7 @@ _messages: Any = service_pb2  # its classes are made when it is imported, unseen
 
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 _LENGTH_DELIMITED: Final = 2
+_ID_TAG: Final = _messages.ModelInferRequest.ID_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 _RAW_TAG: Final = (
     _messages.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 )
@@ -42,12 +43,46 @@ class Given:
     offset: int = 0
 
 
-def request(call: Call, name: str, inputs: Sequence[Given]) -> bytes:
-    """Write a request. `name` is its id, which the answer repeats."""
+class Writer:
+    """Writes requests; those of one kind, shapes and all, differ in their ids and tensors alone.
+
+    What the last one began with is kept for the next: a message made of parts costs a small call
+    a tenth of its time.
+    """
+
+    def __init__(self) -> None:
+        self._served: Served | None = None
+        self._shapes: list[tuple[int, ...]] = []
+        self._is_urgent = False
+        self._head = b""
+
+    def request(self, call: Call, name: str, inputs: Sequence[Given]) -> bytes:
+        """Write a request. `name` is its id, which the answer repeats."""
+        parts: list[Any] = [self._begin(call, inputs), _field(_ID_TAG, len(name)), name.encode()]
+        for given in inputs:
+            if not given.region:
+                values, size_bytes = _values(given)
+                parts += [_field(_RAW_TAG, size_bytes), values]
+        return b"".join(parts)
+
+    def _begin(self, call: Call, inputs: Sequence[Given]) -> bytes:
+        if call.step is not None or any(given.region for given in inputs):
+            return _head(call, inputs)
+        shapes = [given.array.shape for given in inputs]
+        if (
+            self._served is not call.served
+            or self._shapes != shapes
+            or self._is_urgent != call.urgent
+        ):
+            self._served, self._shapes, self._is_urgent = call.served, shapes, call.urgent
+            self._head = _head(call, inputs)
+        return self._head
+
+
+def _head(call: Call, inputs: Sequence[Given]) -> bytes:
+    """Write all of a request but its id and its tensors."""
     served, step = call.served, call.step
-    message = _messages.ModelInferRequest(
-        model_name=served.model, model_version=served.version, id=name
-    )
+    message = _messages.ModelInferRequest(model_name=served.model, model_version=served.version)
     for given in inputs:
         row = message.inputs.add(
             name=given.tensor.name, datatype=given.tensor.datatype, shape=given.array.shape
@@ -65,20 +100,22 @@ def request(call: Call, name: str, inputs: Sequence[Given]) -> bytes:
         message.parameters["sequence_end"].bool_param = step.is_last
     if call.urgent and served.priority_levels:
         message.parameters["priority"].uint64_param = _URGENT
-    parts: list[Any] = [message.SerializeToString()]
-    for given in inputs:
-        if not given.region:
-            values = _values(given)
-            parts += [_RAW_TAG.to_bytes(1, "little"), _varint(len(values)), values]
-    return b"".join(parts)
+    head: bytes = message.SerializeToString()
+    return head
 
 
-def _values(given: Given) -> Any:
-    """Give the bytes of an array, as they are in memory where that is their order."""
+def _values(given: Given) -> tuple[Any, int]:
+    """Give the bytes of an array, as they are in memory where that is their order, and how many."""
     if given.tensor.datatype == BYTES:
         packed = serialize_byte_tensor(given.array)
-        return packed.item() if packed.size else b""
-    return np.ascontiguousarray(given.array).reshape(-1).view(np.uint8).data
+        values = packed.item() if packed.size else b""
+        return values, len(values)
+    return np.ascontiguousarray(given.array), given.array.nbytes
+
+
+def _field(tag: int, size_bytes: int) -> bytes:
+    """Begin a field of so many bytes."""
+    return bytes((tag,)) + _varint(size_bytes)
 
 
 def _varint(number: int) -> bytes:

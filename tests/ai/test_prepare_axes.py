@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai.contract import Input, InputKind, Normalise, Preparation
+from ai.datatypes import DTYPES
 from ai.inputs import levels, resample, tensor
 from ai.inputs.axis import Axis, plan
 from ai.inputs.levels import Levels
@@ -144,11 +145,11 @@ def test_alike_values_have_no_range_to_divide_by():
     assert levels.scored(Levels(), [values]).apply(values).tolist() == [0] * 5
 
 
-@pytest.mark.parametrize("datatype", sorted(tensor.DTYPES))
+@pytest.mark.parametrize("datatype", sorted(DTYPES))
 @pytest.mark.parametrize("values", [[-1e30, -0.6, 0.5, 1.5, 200.4, 1e30], [-40000, -1, 0, 300]])
 def test_a_change_of_type_rounds_and_clips(datatype, values):
     """Whole numbers are the nearest ones that their type holds; nothing wraps round."""
-    to = tensor.DTYPES[datatype]
+    to = DTYPES[datatype]
     with np.errstate(over="ignore"):  # half precision has no 1e30
         made = tensor.cast(np.array(values, np.float32), to)
     assert made.dtype == to
@@ -165,10 +166,10 @@ def test_a_change_of_type_rounds_and_clips(datatype, values):
 @pytest.mark.parametrize("datatype", ["UINT8", "INT8", "INT16", "UINT16", "INT32"])
 def test_whole_numbers_clip_into_another_type(source, datatype):
     """From one integer type to another, ends included."""
-    held, limits = np.iinfo(source), np.iinfo(tensor.DTYPES[datatype])
+    held, limits = np.iinfo(source), np.iinfo(DTYPES[datatype])
     values = np.array([held.min, 0, 100, held.max], source)
     expected = [min(max(int(value), limits.min), limits.max) for value in values]
-    assert tensor.cast(values, tensor.DTYPES[datatype]).tolist() == expected
+    assert tensor.cast(values, DTYPES[datatype]).tolist() == expected
 
 
 @pytest.mark.parametrize(

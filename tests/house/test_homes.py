@@ -80,7 +80,7 @@ HOMES = {
     ],
     "mlflow": ["node/imported_models.py"],
     "rapidocr_onnxruntime": ["deid/pixels/ocr.py", "deid/scan/pixels.py"],
-    "rich": ["node/commands/*"],
+    "rich": ["node/tables.py", "node/commands/*"],
     "sqlalchemy": ["storage/evidence/*", "storage/ledger/*", "storage/vault/*"],
     "starlette": ["node/web/*"],
     "structlog": ANYWHERE,

@@ -177,17 +177,17 @@ def loop() -> Iterator[Loop]:
 def pair(environment, tmp_path_factory) -> Iterator[tuple[peer.Triton, peer.Triton]]:
     """Two Tritons with all models, each with a repository of its own."""
 
-    def start() -> peer.Triton:
-        folder = tmp_path_factory.mktemp("triton")
+    def start(folder: Path) -> peer.Triton:
         for name in MODELS:
             write_model(folder / "models", name)
         return stack.enter_context(
             peer.running(folder, repository=folder / "models", environment=environment)
         )
 
+    folders = [tmp_path_factory.mktemp("triton") for _ in range(2)]
     with contextlib.ExitStack() as stack:
         with ThreadPoolExecutor(2) as both:  # each takes seconds, most of them waiting
-            one, other = both.map(lambda _: start(), range(2))
+            one, other = both.map(start, folders)
         yield one, other
         for each in (one, other):  # nothing is lost, and ending in peace takes seconds
             os.kill(each.pid, signal.SIGKILL)

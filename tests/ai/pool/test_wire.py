@@ -12,7 +12,7 @@ from tritonclient.utils import np_to_triton_dtype
 from ai.contract import Served, Tensor
 from ai.endpoint import Call, Step
 from ai.triton import newest
-from ai.triton_wire import Given, request
+from ai.triton_wire import Given, Writer
 
 dtypes = st.sampled_from([np.dtype(name) for name in ("i2", "u1", "f4", "f8", "?", "u8", "f2")])
 numbers = arrays.arrays(dtypes, arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4))
@@ -42,11 +42,11 @@ def theirs(model, found, **keys):
     )  # fmt: skip
 
 
-def ours(model, found, **keys):
-    tensors = {tensor.name: array for tensor, array in zip(model.inputs, found, strict=True)}
-    given_inputs = [Given(tensor, tensors[tensor.name]) for tensor in model.inputs]
-    call = Call(served=model, tensors=tensors, timeout_s=1, **keys)
-    return service_pb2.ModelInferRequest.FromString(request(call, "r-1", given_inputs))
+def ours(model, found, writer=None, **keys):
+    given_inputs = [Given(*each) for each in zip(model.inputs, found, strict=True)]
+    call = Call(served=model, tensors={}, timeout_s=1, **keys)
+    written = (writer or Writer()).request(call, "r-1", given_inputs)
+    return service_pb2.ModelInferRequest.FromString(written)
 
 
 @given(st.lists(numbers | texts, min_size=1, max_size=3))
@@ -54,6 +54,29 @@ def test_any_arrays_are_written_as_tritonclient_writes_them(found):
     """Names, shapes and bytes are the same, for numbers of any type and for texts."""
     model = served(found)
     assert ours(model, found) == theirs(model, found)
+
+
+@given(st.lists(numbers | texts, min_size=1, max_size=2), st.data())
+def test_one_request_says_nothing_of_the_one_before(found, data):
+    """Whatever changed since, arrays, shapes, model, urgency or sequence, is what is written."""
+    writer, model = Writer(), served(found, levels=2)
+    steps = st.sampled_from([None, Step(5, is_first=True, is_last=False)])
+    for _ in range(3):
+        if data.draw(st.booleans(), "others"):
+            found = data.draw(st.lists(numbers | texts, min_size=1, max_size=2))
+            model = served(found, levels=2)
+        urgent, step = data.draw(st.booleans(), "urgent"), data.draw(steps)
+        sequence = {} if step is None else {"sequence_id": 5, "sequence_start": True}
+        expected = theirs(model, found, priority=1 if urgent else 0, **sequence)
+        assert ours(model, found, writer, urgent=urgent, step=step) == expected
+
+
+def test_arrays_of_another_shape_are_written_by_theirs():
+    """A model that takes any number of slices is told how many it gets this time."""
+    writer, slices = Writer(), np.zeros((5, 4), np.int16)
+    model = served([slices])
+    for count in (5, 3, 3, 5):
+        assert ours(model, [slices[:count]], writer) == theirs(model, [slices[:count]])
 
 
 def test_arrays_in_another_order_of_axes_are_written_by_their_axes():
@@ -103,7 +126,9 @@ def test_a_tensor_in_shared_memory_is_named_and_not_sent():
         Given(tensor, array, *place)
         for tensor, array, place in zip(model.inputs, found, where, strict=True)
     ]
-    message = service_pb2.ModelInferRequest.FromString(request(Call(model, {}, 1.0), "r-1", inputs))
+    message = service_pb2.ModelInferRequest.FromString(
+        Writer().request(Call(model, {}, 1.0), "r-1", inputs)
+    )
     assert list(message.raw_input_contents) == [b"\x01\x00\x00\x00a"]
     told = [
         {name: each.string_param or each.int64_param for name, each in row.parameters.items()}
