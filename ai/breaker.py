@@ -38,6 +38,10 @@ class Breaker:
     """When its pause is over, on the caller's clock."""
 
 
+WELL: Final = Breaker()
+"""Nothing is known against it."""
+
+
 def may_ask(breaker: Breaker, now: float) -> bool:
     """Say whether a request may go there."""
     if breaker.state is State.OPEN:
@@ -55,7 +59,7 @@ def begun(breaker: Breaker) -> Breaker:
 def done(breaker: Breaker) -> Breaker:
     """Note an answer: whatever was thought of the endpoint is over."""
     del breaker
-    return Breaker()
+    return WELL
 
 
 def failed(breaker: Breaker, now: float, chance: float) -> Breaker:

@@ -13,7 +13,6 @@ import structlog
 
 from ai import breaker
 from ai.balance import Standing
-from ai.breaker import Breaker
 from ai.contract import Served
 from ai.endpoint import Call, Endpoint, Reply
 from ai.trouble import BLAMING, Trouble, Troubled
@@ -48,7 +47,7 @@ class Member:
         self.doubtful: set[str] = set()
         """Versions about which the last probe failed, whatever is known from before."""
         self._heals = heals
-        self._breaker = Breaker()
+        self._breaker = breaker.WELL
         self._outstanding = 0
         self._probes: dict[str, asyncio.Task[None]] = {}
         self._healing: asyncio.Task[bool] | None = None
