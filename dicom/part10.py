@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 from dicom.encoding import BIG_ENDIAN, IMPLICIT
 from dicom.entity import Arrival
 from dicom.errors import CannotUnderstand
-from dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom.meta import OWN_END, element
 
 PREAMBLE: Final = b"\0" * 128 + b"DICM"
 HEAD_LIMIT_BYTES: Final = 32 << 20
@@ -29,12 +29,6 @@ _LONG: Final = struct.Struct("<L")
 _GROUP_LENGTH: Final = PREAMBLE + _SHORT.pack(2, 0, b"UL", _LONG.size)
 
 
-def _element(number: int, vr: bytes, value: bytes, pad: bytes = b"\0") -> bytes:
-    if len(value) % 2:
-        value += pad
-    return _SHORT.pack(2, number, vr, len(value)) + value
-
-
 def file_meta(arrival: Arrival) -> bytes:
     """Make preamble, prefix and file meta group for one arrived dataset (PS3.10 Table 7.1-1).
 
@@ -42,7 +36,7 @@ def file_meta(arrival: Arrival) -> bytes:
     bytes whoever sent it, so that a duplicate is known by its digest.
     """
     before = _before_instance(arrival.sop_class_uid)
-    instance = _element(0x0003, b"UI", arrival.sop_instance_uid.encode("ascii"))
+    instance = element(0x0003, b"UI", arrival.sop_instance_uid.encode("ascii"))
     behind = _behind_instance(arrival.transfer_syntax_uid)
     length = len(before) + len(instance) + len(behind)
     return b"".join((_GROUP_LENGTH, _LONG.pack(length), before, instance, behind))
@@ -51,18 +45,12 @@ def file_meta(arrival: Arrival) -> bytes:
 @lru_cache(maxsize=256)
 def _before_instance(sop_class_uid: str) -> bytes:
     version = struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\0\1"
-    return version + _element(0x0002, b"UI", sop_class_uid.encode("ascii"))
+    return version + element(0x0002, b"UI", sop_class_uid.encode("ascii"))
 
 
 @lru_cache(maxsize=256)
 def _behind_instance(transfer_syntax_uid: str) -> bytes:
-    return b"".join(
-        (
-            _element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")),
-            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
-        )
-    )
+    return element(0x0010, b"UI", transfer_syntax_uid.encode("ascii")) + OWN_END
 
 
 def read_head(part10: BinaryIO | bytes) -> FileDataset:

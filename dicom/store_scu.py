@@ -13,7 +13,7 @@ from dicom.context import MOST_CONTEXTS, accepted, proposals
 from dicom.encoding import DEFLATED
 from dicom.errors import CannotUnderstand, Refused, Unreachable
 from dicom.message import NOBODY, Behalf
-from dicom.meta import read_meta
+from dicom.meta import dataset_offset
 from dicom.store_answer import judge
 
 Chunk = bytes | memoryview
@@ -216,7 +216,7 @@ def encoded_dataset(part10: Sequence[Chunk]) -> list[memoryview]:
     Raises Refused when there is no file meta, or no dataset behind it.
     """
     try:
-        skip = read_meta(_head(part10)).dataset_offset
+        skip = dataset_offset(_head(part10))
     except CannotUnderstand as fault:
         raise Refused(f"an object cannot be sent: {fault}") from fault
     views: list[memoryview] = []

@@ -153,15 +153,17 @@ class Wire:
 
     def _answer(self, context_id: int, message_id: int) -> int:
         deadline_s = time.monotonic() + self._timeout_s
-        assembler = message.Assembler()
+        assembler: message.Assembler | None = None
         while True:
             header = pdu.read_header(self._read(pdu.HEADER_BYTES, deadline_s), self._max_bytes)
             body = self._read(header.length, deadline_s)
             if header.pdu_type is not pdu.PduType.P_DATA:
                 words = _ENDINGS.get(header.pdu_type, f"sent {header.pdu_type.name}")
                 raise AssociationLost(f"the peer {words} before an object was answered")
-            if assembler.is_idle and (encoded := pdu.lone_command(body, context_id)):
-                return message.store_status(encoded, message_id)  # as nearly all come
+            if assembler is None:
+                if encoded := pdu.lone_command(body, context_id):
+                    return message.store_status(encoded, message_id)  # as nearly all come
+                assembler = message.Assembler()
             for pdv in pdu.pdvs(memoryview(body)):
                 got = assembler.feed(pdv)
                 if isinstance(got, message.Command):

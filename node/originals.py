@@ -4,7 +4,6 @@ What the spool has let go of, or cannot read any more, is fetched from a destina
 unchanged (node/fetching.py).
 """
 
-import contextlib
 import mmap
 import queue
 import threading
@@ -22,7 +21,7 @@ from dicom.selection import Selection, Stored
 from node.fetching import Fetcher, NowhereElse
 from storage.index.database import Index
 from storage.ledger.holdings import Holdings
-from storage.spool.proving import Run
+from storage.spool.proving import proven
 from storage.spool.reader import SpoolReader
 
 AHEAD: Final = 2
@@ -166,14 +165,14 @@ class Originals:
     def _read(self, batch: list[Stored], left: threading.Event) -> list["_Found"]:
         """Prove objects; a thread that waits for a destination is none of the spool's."""
         found: list[_Found] = []
-        with contextlib.closing(Run(self._reader)) as run:
-            for one in batch:
-                if left.is_set():
-                    raise _Unwanted
-                try:
-                    found.append([run.proven(one.instance)])
-                except StorageFault as fault:
-                    found.append(self._fetching_of(one.instance, fault, left))
+        given = proven(self._reader, [one.instance for one in batch])
+        for one, got in zip(batch, given, strict=True):
+            if left.is_set():
+                raise _Unwanted
+            if isinstance(got, StorageFault):
+                found.append(self._fetching_of(one.instance, got, left))
+            else:
+                found.append([got])
         return found
 
     def _fetching_of(

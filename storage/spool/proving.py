@@ -6,10 +6,12 @@ for each, and to read what its record says beside its checksum, would take longe
 
 import mmap
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from dicom.entity import Instance, Location
-from dicom.errors import Corrupt
+from dicom.errors import Corrupt, StorageFault
 from storage.spool.record import LIKELY_BYTES, Record, checksum_of, plain_checksum, record_in
 from storage.spool.window import unreadable, where
 
@@ -30,43 +32,86 @@ class Opening(Protocol):
         """Give an Instance's Part 10 bytes, however they are stored, once they are proven."""
 
 
-class Run:
-    """Proves a few objects, one after another; keeps their segments open until it is closed.
+def proven(reader: Opening, instances: Sequence[Instance]) -> Iterator[memoryview | StorageFault]:
+    """Give the Part 10 bytes of each Instance as `SpoolReader.proven` does, or why it cannot be.
 
-    For one thread, and not for long: a segment that is removed meanwhile gives its room back when
-    nobody has it open.
+    Small ones that lie side by side, as those of a Series do, are mapped together: what they take
+    is given back when none of them is held any more.
     """
+    at = 0
+    while at < len(instances):
+        together = instances[at : at + _side_by_side(instances, at)]
+        window = _window(reader, together[0].location, together[-1].location)
+        for one in together:
+            yield _given(reader, one, window)
+        at += len(together)
 
-    def __init__(self, reader: Opening) -> None:
-        self._reader = reader
-        self._open: dict[tuple[str, str], int] = {}
-        """Descriptors by node and segment."""
 
-    def proven(self, instance: Instance) -> memoryview:
-        """Give an Instance's Part 10 bytes as `SpoolReader.proven` does, and raise as it does."""
-        if instance.location.length <= WHOLE_BYTES:
-            fd = self._segment(instance.location)
-            whole = None if fd is None else _map_whole(fd, instance, instance.location)
+def _side_by_side(instances: Sequence[Instance], at: int) -> int:
+    """Count those from `at` on that lie in one segment behind each other, nothing between them."""
+    count, last = 1, instances[at].location
+    if last.length > WHOLE_BYTES:
+        return count
+    for one in instances[at + 1 :]:
+        here, end = one.location, last.offset + last.length
+        if (here.segment, here.node) != (last.segment, last.node) or here.length > WHOLE_BYTES:
+            break
+        if not end < here.offset <= end + LIKELY_BYTES:
+            break
+        count, last = count + 1, here
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Part of a segment, as it is now."""
+
+    start: int
+    view: memoryview
+
+
+def _window(reader: Opening, first: Location, last: Location) -> _Window | None:
+    """Map objects and the record before the first; they are copied nowhere.
+
+    None where they are not to be proven so, were moved, or where the kernel does not map them, or
+    the disk does not give them.
+    """
+    if first.length > WHOLE_BYTES:
+        return None
+    try:
+        fd, here = reader.descriptor(first)
+    except StorageFault:
+        return None  # each object's own fault is told by the reader
+    try:
+        if here != first:
+            return None
+        start = max(0, first.offset - LIKELY_BYTES) // mmap.ALLOCATIONGRANULARITY
+        start *= mmap.ALLOCATIONGRANULARITY
+        length = last.offset + last.length - start
+        mapped = mmap.mmap(fd, length, access=mmap.ACCESS_READ, offset=start)
+        # Says whether all can be read: to touch what cannot be would kill the process.
+        mapped.madvise(_MADV_POPULATE_READ)
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(fd)
+    return _Window(start, memoryview(mapped))
+
+
+def _given(
+    reader: Opening, instance: Instance, window: _Window | None
+) -> memoryview | StorageFault:
+    here = instance.location
+    try:
+        if window is not None:
+            offset = here.offset - window.start
+            before = window.view[max(0, offset - LIKELY_BYTES) : offset]
+            whole = _own(before, window.view[offset : offset + here.length], instance, here)
             if whole is not None:
                 return whole
-        return self._reader.proven(instance)
-
-    def close(self) -> None:
-        """Close all segments. May be called twice."""
-        while self._open:
-            os.close(self._open.popitem()[1])
-
-    def _segment(self, location: Location) -> int | None:
-        """Give the descriptor of an object's segment; None where the object was moved."""
-        key = location.node, location.segment
-        fd = self._open.get(key)
-        if fd is None:
-            fd, here = self._reader.descriptor(location)
-            if here != location:
-                os.close(fd)
-                return None
-            self._open[key] = fd
-        return fd
+        return reader.proven(instance)
+    except StorageFault as fault:
+        return fault
 
 
 def read_whole(fd: int, instance: Instance, here: Location) -> memoryview | None:
@@ -81,24 +126,6 @@ def read_whole(fd: int, instance: Instance, here: Location) -> memoryview | None
     except OSError as fault:
         raise unreadable(here, fault) from fault
     return _own(read[:back], read[back:], instance, here)
-
-
-def _map_whole(fd: int, instance: Instance, here: Location) -> memoryview | None:
-    """Map an object and its record, and prove it as `read_whole` does: it is copied nowhere.
-
-    None also where the kernel does not map it, or the disk does not give it.
-    """
-    start = max(0, here.offset - LIKELY_BYTES) // mmap.ALLOCATIONGRANULARITY
-    start *= mmap.ALLOCATIONGRANULARITY
-    offset = here.offset - start
-    try:
-        mapped = mmap.mmap(fd, offset + here.length, access=mmap.ACCESS_READ, offset=start)
-        # Says whether all can be read: to touch what cannot be would kill the process.
-        mapped.madvise(_MADV_POPULATE_READ)
-    except (OSError, ValueError):
-        return None
-    whole = memoryview(mapped)
-    return _own(whole[max(0, offset - LIKELY_BYTES) : offset], whole[offset:], instance, here)
 
 
 def _own(

@@ -235,7 +235,8 @@ def open_segment(root: Path, name: str) -> int:
 
     Raises FileNotFoundError when it has none.
     """
+    stem = f"{root}{os.sep}{name}"
     for suffix in (SEALED, OPEN):
         with contextlib.suppress(FileNotFoundError):
-            return os.open(root / (name + suffix), os.O_RDONLY)
-    return os.open(root / (name + SEALED), os.O_RDONLY)  # it was sealed between the two looks
+            return os.open(stem + suffix, os.O_RDONLY)
+    return os.open(stem + SEALED, os.O_RDONLY)  # it was sealed between the two looks

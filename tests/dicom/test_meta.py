@@ -10,7 +10,13 @@ from pydicom import dcmread
 
 from dicom.entity import Arrival
 from dicom.errors import CannotUnderstand
-from dicom.meta import OWN_START_BYTES, own_dataset_offset, read_meta
+from dicom.meta import (
+    OWN_END,
+    OWN_START_BYTES,
+    dataset_offset,
+    own_dataset_offset,
+    read_meta,
+)  # fmt: skip
 from dicom.part10 import file_meta
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
@@ -62,3 +68,20 @@ def test_our_own_meta_ends_where_we_ended_it(begins):
             own_dataset_offset(meta[:length])
     with pytest.raises(CannotUnderstand, match="no file of this node"):
         own_dataset_offset((FILES / "no_meta_group_length.dcm").read_bytes())
+
+
+@pytest.mark.parametrize("begins", [b"\x08\0", b"\2\0\x10\0UI\4\x001.2\0", b""])
+def test_any_dataset_is_found_where_it_begins(begins):
+    """In our own file as we wrote it; in others by a walk, whatever length they declare."""
+    told = Arrival("1.2.3", "1.2.3.4", "1.2.840.10008.1.2.1", "", "", "", "", 0.0)
+    meta = file_meta(told)
+    assert meta.endswith(OWN_END)
+    assert dataset_offset(meta + begins) == dataset_offset(memoryview(meta + begins)) == len(meta)
+    other = meta.replace(OWN_END, b"\2\0\x13\0SH\4\0ELSE")
+    for declared in (0, 7, len(other) - OWN_START_BYTES, len(OWN_END), 2**32 - 1):
+        lying = bytearray(other + b"\x08\0\5\0CS\0\0" + OWN_END)
+        lying[OWN_START_BYTES - 4 : OWN_START_BYTES] = declared.to_bytes(4, "little")
+        assert dataset_offset(bytes(lying)) == len(other)
+    for length in (0, 131, OWN_START_BYTES, len(meta) - 1):
+        with pytest.raises(CannotUnderstand):
+            dataset_offset(meta[:length])
