@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydicom.filewriter import dcmwrite
 
-from ai.pipeline import Pool
 from bench.ingest.workload import WORKLOADS, make
 from config.load import load
 from deid.apply import deidentify
@@ -105,7 +104,7 @@ def made(
     settings = load(config)
     data_dir = settings.node.data_dir
     reader, ledger = SpoolReader(data_dir / "spool"), Ledger.open(data_dir)
-    shop = Workshop(settings, ledger, reader, Pool())
+    shop = Workshop(settings, ledger, reader)
     try:
         site = Site(shop, shop.profile(base), {}, {})
         with Spool.open(data_dir / "spool", segment_bytes=1 << 28, reserve_bytes=0) as spool:

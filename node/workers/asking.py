@@ -4,12 +4,10 @@ from contextlib import closing
 
 import structlog
 
-from ai.pipeline import Pool
 from config.fhir import TARGET
 from config.model import Settings
 from dicom.errors import Fault
 from node.destinations import destination
-from node.workers.fhir import ask_server
 
 log = structlog.get_logger()
 
@@ -34,9 +32,13 @@ def ask(settings: Settings, target: str) -> Fault | None:
             with closing(destination(settings, target)) as place:
                 place.check()
         elif target in settings.models:
+            from ai.pipeline import Pool  # only who has models takes the time to load it
+
             with closing(Pool()) as pool:
                 pool.check(settings.models[target])
         elif target == TARGET and settings.fhir.server is not None:
+            from node.workers.fhir import ask_server
+
             ask_server(settings)
     except Fault as fault:
         return fault

@@ -4,14 +4,13 @@ import os
 import signal
 from collections.abc import Collection
 
-from ai.pipeline import Pool
 from config.model import Settings
 from node.keys import spool_keys
 from node.ledger import open_ledger
 from node.logs import configure
 from node.supervisor import owner_of
 from node.workers.doorbell import Doorbell
-from node.workers.handlers import HANDLERS
+from node.workers.handlers import HANDLERS, load_models
 from node.workers.loop import Loop
 from node.workers.stage import fetcher
 from node.workers.watch import Watch
@@ -36,7 +35,7 @@ def work(settings: Settings, doorbell: Doorbell | None, only: Collection[str] = 
     if doorbell:
         os.nice(NICENESS)
     ledger = open_ledger(settings)
-    workshop = Workshop(settings, ledger, _reader(settings, ledger), Pool())
+    workshop = Workshop(settings, ledger, _reader(settings, ledger))
     jobs = settings.jobs
     policy = Policy(jobs.attempts, jobs.first_wait_s, give_up_s=jobs.give_up_h * 3600)
     handlers = {kind: each for kind, each in HANDLERS.items() if not only or kind in only}
@@ -49,6 +48,8 @@ def work(settings: Settings, doorbell: Doorbell | None, only: Collection[str] = 
     news.start()
     watch = Watch(settings, workshop.ledger, loop.ring)
     watch.start()
+    if settings.models:
+        load_models()
     try:
         loop.run()
     finally:

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ai.pipeline import Pool
 from config import secrets
 from config.model import Settings
 from deid.profile import Profile, compile_profile
@@ -19,6 +19,9 @@ from storage.ledger.events import NewEvent
 from storage.ledger.ledger import Ledger
 from storage.ledger.proven import Proven
 from storage.spool.reader import SpoolReader
+
+if TYPE_CHECKING:  # what asks models is loaded by the first who does
+    from ai.pipeline import Pool
 
 
 class Stopping(Exception):  # noqa: N818  (no error: the worker is asked to end)
@@ -54,7 +57,6 @@ class Workshop:
     settings: Settings
     ledger: Ledger
     reader: SpoolReader
-    pool: Pool
     stopping: threading.Event = field(default_factory=threading.Event)
     lost: threading.Event = field(default_factory=threading.Event)
     """Whether the job in hand was given to another: it ends here at its next object."""
@@ -62,6 +64,7 @@ class Workshop:
     """Destinations that stay open between jobs."""
     _profiles: dict[str, Profile] = field(default_factory=dict)
     _vault: Vault | None = None
+    _pool: "Pool | None" = None
 
     def __post_init__(self) -> None:
         self.kept = Kept(self.settings)
@@ -91,6 +94,15 @@ class Workshop:
             self._vault = open_vault(self.settings)
         return self._vault
 
+    @property
+    def pool(self) -> "Pool":
+        """What asks models, made once: half of what a worker could load is for it alone."""
+        if self._pool is None:
+            from ai.pipeline import Pool
+
+            self._pool = Pool()
+        return self._pool
+
     def destination(self, name: str) -> Destination:
         """Open a destination. Raises ConfigFault when the config no longer has it."""
         return destination(self.settings, name)
@@ -98,7 +110,8 @@ class Workshop:
     def close(self) -> None:
         """Close what was opened."""
         self.kept.close()
-        self.pool.close()
+        if self._pool is not None:
+            self._pool.close()
         if self._vault is not None:
             self._vault.close()
         self.ledger.close()

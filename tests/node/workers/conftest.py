@@ -12,7 +12,6 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from ai.pipeline import Pool
 from config.load import load
 from deid.pseudonym import new_key
 from deid.vault.audit import Asker
@@ -136,7 +135,7 @@ class Site:
         settings = load(self.folder / "node.toml")
         data_dir = settings.node.data_dir
         reader = SpoolReader(data_dir / "spool")
-        return Workshop(settings, Ledger.open_existing(data_dir), reader, Pool())
+        return Workshop(settings, Ledger.open_existing(data_dir), reader)
 
     def work(self, shop: Workshop) -> Done:
         job = self.claim(shop)

@@ -12,7 +12,6 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 import node.workers.forward as sending
-from ai.pipeline import Pool
 from config.load import load
 from node.workers.handlers import HANDLERS
 from node.workers.workshop import Workshop
@@ -38,7 +37,7 @@ def deadly(*arguments, **named):
 setattr(place, name, deadly)
 settings = load(Path(sys.argv[1]))
 data_dir = settings.node.data_dir
-shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
+shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"))
 job = shop.ledger.jobs.claim("w1", HANDLERS.keys(), time.time(), 600)
 sending.FLUSH_S = 0
 sending.forward(job, shop)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ai.pipeline import Pool
 from config.load import load
 from dicom.entity import SeriesKey
 from dicom.errors import Fault, Refused, SpoolFull, Unreachable
@@ -63,7 +62,7 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
     (tmp_path / "node.toml").write_text(CONFIG.format(port=free_port()))
     settings = load(tmp_path / "node.toml")
     ledger = Ledger.open(settings.node.data_dir)
-    yield Workshop(settings, ledger, SpoolReader(settings.node.data_dir / "spool"), Pool())
+    yield Workshop(settings, ledger, SpoolReader(settings.node.data_dir / "spool"))
     ledger.close()
 
 

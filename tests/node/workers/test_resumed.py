@@ -32,7 +32,6 @@ WORKER = """
 import sys, time
 from pathlib import Path
 import node.workers.forward as sending
-from ai.pipeline import Pool
 from config.load import load
 from node.workers.handlers import HANDLERS
 from node.workers.workshop import Workshop
@@ -41,7 +40,7 @@ from storage.spool.reader import SpoolReader
 
 settings = load(Path(sys.argv[1]))
 data_dir = settings.node.data_dir
-shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
+shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"))
 sending.FLUSH_S = 0
 sending.forward(shop.ledger.jobs.claim("w1", HANDLERS.keys(), time.time(), 600), shop)
 """

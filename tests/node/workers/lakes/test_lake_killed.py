@@ -13,7 +13,6 @@ from routing.job import Kind
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
-from ai.pipeline import Pool
 from config.load import load
 from node.workers.export import export
 from node.workers.workshop import Workshop
@@ -39,7 +38,7 @@ def deadly(*arguments, **named):
 setattr(place, name, deadly)
 settings = load(Path(sys.argv[1]))
 data_dir = settings.node.data_dir
-shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
+shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"))
 job = shop.ledger.jobs.claim("w1", {Kind.EXPORT}, time.time() + 1, 600)
 export(job, shop)
 """

@@ -11,7 +11,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from ai import phantom, server
-from ai.pipeline import Pool
 from config.load import load
 from dicom.entity import Arrival, Origin, SeriesKey
 from dicom.errors import ConfigFault
@@ -168,7 +167,7 @@ def clinic(endpoint: str, tmp_path: Path, slices: list[bytes]) -> Iterator[Calla
         ledger = Ledger.open(settings.node.data_dir)
         head = dcmread(io.BytesIO(slices[0]), stop_before_pixels=True)
         key = SeriesKey(head.StudyInstanceUID, head.SeriesInstanceUID)
-        one = Clinic(tmp_path, Workshop(settings, ledger, SpoolReader(root), Pool()), key)
+        one = Clinic(tmp_path, Workshop(settings, ledger, SpoolReader(root)), key)
         one.receive([changed(each, change) for each in slices], calling_ae)
         made.append(one)
         return one

@@ -20,7 +20,6 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 import node.workers.infer as inferring
-from ai.pipeline import Pool
 from config.load import load
 from node.workers.workshop import Workshop
 from routing.job import Kind
@@ -39,7 +38,7 @@ def deadly(*arguments, **named):
 inferring.deposit = deadly
 settings = load(Path(sys.argv[1]))
 data_dir = settings.node.data_dir
-shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"), Pool())
+shop = Workshop(settings, Ledger.open_existing(data_dir), SpoolReader(data_dir / "spool"))
 inferring.infer(shop.ledger.jobs.claim("w1", [Kind.INFER], time.time() + 1, 600), shop)
 """
 
