@@ -9,6 +9,7 @@ from ai.contract import Contract, Served
 from ai.findings import Finding
 from ai.header import Source
 from ai.result import Result
+from dicom.errors import BadAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,14 @@ class Outcome:
     def model_digest(self) -> str:
         """SHA-256 (hex) of what the server says the model is."""
         return model_digest(self.served)
+
+
+class Broken(BadAnswer):
+    """A model that was asked broke its contract; `outcome` says who, and about what."""
+
+    def __init__(self, words: str, outcome: Outcome) -> None:
+        super().__init__(words)
+        self.outcome = outcome
 
 
 def model_digest(served: Served) -> str:

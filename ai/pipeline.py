@@ -14,7 +14,7 @@ from ai import assignment, augment, declared, findings, header, joined, prepare,
 from ai.augment import Averaged
 from ai.contract import Contract, Served
 from ai.header import Part10, Source
-from ai.outcome import Outcome, Shadow
+from ai.outcome import Broken, Outcome, Shadow
 from ai.pictures import Pictures
 from ai.pool import Answer, Servers, shadow_of
 from ai.prepared import Prepared
@@ -23,7 +23,7 @@ from ai.report.subject import Subject
 from ai.result import Result, ResultKind
 from ai.sampled import Sampled
 from config.models import Model
-from dicom.errors import InferenceFault, ModelUnavailable, Unsuitable
+from dicom.errors import BadAnswer, InferenceFault, ModelUnavailable, Unsuitable
 from dicom.part10 import text
 
 __all__ = ["Outcome", "Part10", "Pool", "Result", "infer"]
@@ -128,7 +128,8 @@ async def infer(
     A Series that is not what the model wants, or that the model refuses, is an Outcome with a
     refusal, unless the settings say to hold it. `urgent` and `trace` are as the pool has them.
     Raises Unsuitable for such a Series, and for one of which nothing can be reported; BadAnswer
-    when the model breaks its contract, ModelUnavailable when no endpoint answers.
+    when the model breaks its contract, Broken where it did so in an answer; ModelUnavailable when
+    no endpoint answers.
     """
     run = _Run(settings, series, servers, urgent, trace)
     return await _infer(name, run, now)
@@ -144,13 +145,15 @@ async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
     if text(first, "Modality") != contract.wants.modality:
         words = f"the Series is not of Modality {contract.wants.modality}"
         return _told(name, Outcome((), (), served, contract, "", None, refusal=words))
-    refusal, found = "", Averaged((), {})
+    refusal, broken, found = "", "", Averaged((), {})
     try:
         found = await run.ask()
     except Unsuitable as fault:
         if settings.refused == "hold":
             raise
         refusal = str(fault)
+    except BadAnswer as fault:
+        broken = str(fault)
     answer = run.answers[0] if run.answers else None
     source = run.prepared.source if run.prepared else refused.source_of(run.series)
     outcome = Outcome(
@@ -169,6 +172,8 @@ async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
         features=run.prepared.features() if run.prepared else {},
         seconds={"read": run.read_s, "model": _model_s(run), "report": 0.0},
     )
+    if broken:
+        raise Broken(broken, outcome)
     if not refusal or settings.refused == "report":
         outcome = _built(outcome, source, run, now)
     return _told(name, outcome, run.answers)

@@ -5,14 +5,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
-from ai.outcome import Outcome
+from ai.outcome import Broken, Outcome
 from ai.result import Result
 from config.destinations import results_taken
 from config.models import Model
 from config.serving import Shadow
 from dicom.entity import Arrival, Instance, Origin, SeriesKey
-from dicom.errors import ConfigFault
+from dicom.errors import ConfigFault, Misfit
 from dicom.part10 import file_meta
 from node.workers.gating import require_own
 from node.workers.recording import record
@@ -47,26 +48,34 @@ def _inferred(job: Job, workshop: Workshop) -> Done:
     received = workshop.ledger.receipts.of_series(job.spec.series)
     decided = workshop.ledger.registry.asked(name)
     began_at = time.time()
-    outcome = workshop.pool.infer(
-        name,
-        _settings(workshop, name, decided),
-        _views(workshop, received),
-        # When the last image came, not the clock nor the job's time: whoever asks again, by a
-        # second run, another rule or a ledger made anew, makes the same bytes.
-        now=datetime.fromtimestamp(
-            max((one.arrival.received_at for one in received), default=job.created_at), UTC
-        ),
-        urgent=job.spec.priority > 0,
-        trace=f"{job.id:032x}",
-    )
+    kept = partial(record, job, workshop.ledger, digests=decided.digests, began_at=began_at)
+    try:
+        outcome = workshop.pool.infer(
+            name,
+            _settings(workshop, name, decided),
+            _views(workshop, received),
+            # When the last image came, not the clock nor the job's time: whoever asks again, by a
+            # second run, another rule or a ledger made anew, makes the same bytes.
+            now=datetime.fromtimestamp(
+                max((one.arrival.received_at for one in received), default=job.created_at), UTC
+            ),
+            urgent=job.spec.priority > 0,
+            trace=f"{job.id:032x}",
+        )
+    except Broken as fault:
+        kept(fault.outcome, fault=fault)
+        raise
     if not outcome.results:
-        drifted = record(job, workshop.ledger, outcome, decided.digests, began_at)
-        return Done(f"nothing to report: {outcome.refusal}", drifted)
-    new = require_own(workshop, outcome.results, outcome.contract)
+        return Done(f"nothing to report: {outcome.refusal}", kept(outcome))
+    try:
+        new = require_own(workshop, outcome.results, outcome.contract)
+    except Misfit as fault:
+        kept(outcome, fault=fault)
+        raise
     for result in new:
         _keep(job, workshop, result)
     outcome = replace(outcome, shadows=workshop.pool.shadow())
-    drifted = record(job, workshop.ledger, outcome, decided.digests, began_at)
+    drifted = kept(outcome)
     filed = [result for result in outcome.results if result not in new]
     told = [_made(job, outcome), *drifted]
     return Done(_words(outcome), told, follow_up=_owed_too(job, workshop, filed))

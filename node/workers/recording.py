@@ -12,11 +12,21 @@ from ai.drift import ALARM
 from ai.finding import Finding
 from ai.numbers import features, is_anything, outputs
 from ai.outcome import Outcome, Shadow
+from dicom.errors import Fault, Misfit
 from dicom.part10 import text
 from node.models import Group, watch
 from routing.job import Job
 from storage.ledger.events import NewEvent
-from storage.ledger.inferences import LIVE, SHADOW, Inference
+from storage.ledger.inferences import (
+    FAILED,
+    FOUND,
+    HELD,
+    LIVE,
+    NOTHING,
+    REFUSED,
+    SHADOW,
+    Inference,
+)  # fmt: skip
 from storage.ledger.ledger import Ledger
 
 LOOK_EVERY: Final = 25
@@ -25,19 +35,25 @@ _SCANNER: Final = ("Manufacturer", "ManufacturerModelName", "StationName")
 
 
 def record(
-    job: Job, ledger: Ledger, outcome: Outcome, digests: Mapping[str, str], began_at: float
+    job: Job,
+    ledger: Ledger,
+    outcome: Outcome,
+    *,
+    digests: Mapping[str, str],
+    began_at: float,
+    fault: Fault | None = None,
 ) -> list[NewEvent]:
     """Write an inference and its shadows down; returns what is to be told of drift.
 
-    `digests` are those registered, by version; `began_at` is in seconds since the epoch. Raises
-    StorageFault.
+    `digests` are those registered, by version; `began_at` is in seconds since the epoch. `fault`
+    is why nothing is made of it: a Misfit where its results were held. Raises StorageFault.
     """
-    live = _live(job, outcome, began_at)
+    live = _live(job, outcome, began_at, fault)
     live = replace(live, digest=digests.get(live.version) or live.digest)
     shadows = [_shadow(live, one, digests) for one in outcome.shadows]
     number = ledger.inferences.add(live, shadows)
     # By the id's checksum, or groups whose ids follow a pattern might never be looked at.
-    if live.outcome == "refused" or zlib.crc32(str(number).encode()) % LOOK_EVERY:
+    if live.outcome not in {FOUND, NOTHING} or zlib.crc32(str(number).encode()) % LOOK_EVERY:
         return []
     group = Group(live.model, live.version, live.scanner, live.protocol)
     watched = watch(ledger, group)
@@ -58,12 +74,16 @@ def record(
     return [NewEvent("penumbra.model.drifted", live.model, told)]
 
 
-def _live(job: Job, outcome: Outcome, began_at: float) -> Inference:
+def _live(job: Job, outcome: Outcome, began_at: float, fault: Fault | None) -> Inference:
     head = outcome.source.head if outcome.source is not None else Dataset()
     found = outcome.findings
-    said = "found" if is_anything(found) else "nothing"
+    said, words = _said(found), str(fault or outcome.refusal)
+    if fault is not None:
+        said = HELD if isinstance(fault, Misfit) else FAILED
+    elif outcome.refusal:
+        said = REFUSED
     results: dict[str, list[str]] = {}
-    for one in outcome.results:
+    for one in () if fault else outcome.results:
         results.setdefault(str(one.kind), []).append(one.sop_instance_uid)
     return Inference(
         job=job.id,
@@ -78,8 +98,8 @@ def _live(job: Job, outcome: Outcome, began_at: float) -> Inference:
         series_instance_uid=job.spec.series.series_instance_uid,
         revision=job.spec.revision,
         rule=job.spec.rule,
-        outcome="refused" if outcome.refusal else said,
-        words=outcome.refusal,
+        outcome=said,
+        words=words,
         images=outcome.images,
         is_cached=outcome.is_cached,
         input_digest=outcome.input_digest,
@@ -96,7 +116,6 @@ def _live(job: Job, outcome: Outcome, began_at: float) -> Inference:
 
 
 def _shadow(live: Inference, one: Shadow, digests: Mapping[str, str]) -> Inference:
-    said = "found" if is_anything(one.findings) else "nothing"
     return replace(
         live,
         served_model=one.served.model,
@@ -105,7 +124,7 @@ def _shadow(live: Inference, one: Shadow, digests: Mapping[str, str]) -> Inferen
         stage=SHADOW,
         server=one.served.server,
         endpoint=one.endpoint,
-        outcome="failed" if one.words else said,
+        outcome=FAILED if one.words else _said(one.findings),
         words=one.words,
         is_cached=False,
         model_s=one.seconds,
@@ -114,6 +133,10 @@ def _shadow(live: Inference, one: Shadow, digests: Mapping[str, str]) -> Inferen
         features=_features(live.features, one.findings),
         results={},
     )
+
+
+def _said(found: Sequence[Finding]) -> str:
+    return FOUND if is_anything(found) else NOTHING
 
 
 def _features(given: Mapping[str, float], found: Sequence[Finding]) -> dict[str, float]:

@@ -11,6 +11,14 @@ from storage.ledger.inferences_schema import inferences
 
 LIVE: Final = "live"
 SHADOW: Final = "shadow"
+FOUND: Final = "found"
+NOTHING: Final = "nothing"
+REFUSED: Final = "refused"
+"""The Series is not what the model wants, or the model said so."""
+FAILED: Final = "failed"
+"""The answer breaks the contract, or a shadow did not answer."""
+HELD: Final = "held"
+"""The gate let no result of it pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class Inference:
     revision: int
     rule: str
     outcome: str
-    """found, nothing, refused or failed."""
+    """FOUND, NOTHING, REFUSED, FAILED or HELD."""
     words: str
     images: int
     is_cached: bool
@@ -105,7 +113,7 @@ class Inferences:
                 inferences.c.version == version,
                 inferences.c.scanner == scanner,
                 inferences.c.protocol == protocol,
-                inferences.c.outcome.in_(["found", "nothing"]),
+                inferences.c.outcome.in_([FOUND, NOTHING]),
             )
         )
         found = self._kept(query.order_by(order).limit(limit))

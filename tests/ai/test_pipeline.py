@@ -15,9 +15,10 @@ from pydicom import dcmread
 
 from ai import phantom, server
 from ai.finding import Measurement
+from ai.outcome import Broken
 from ai.pool import Servers
 from config.models import Model
-from dicom.errors import BadAnswer, ModelUnavailable, Unsuitable
+from dicom.errors import ModelUnavailable, Unsuitable
 from examples.peers import triton as peer
 from examples.peers.process import free_port, wait_until
 
@@ -250,22 +251,26 @@ def _first_voxel(value):
 @pytest.mark.parametrize(
     ("voxel", "fault", "words"),
     [
-        (1, BadAnswer, "laa950_percent holds what is not a number"),
-        (2, BadAnswer, "laa950_percent holds what is not a number"),
-        (3, BadAnswer, "laa950_percent came as"),
-        (4, BadAnswer, "outside its limits"),
+        (1, Broken, "laa950_percent holds what is not a number"),
+        (2, Broken, "laa950_percent holds what is not a number"),
+        (3, Broken, "laa950_percent came as"),
+        (4, Broken, "outside its limits"),
         (8, ModelUnavailable, "the model fell over"),
-        (9, BadAnswer, "labels came as"),
-        (10, BadAnswer, "output regions came as FP32"),
-        (11, BadAnswer, "output regions"),
-        (12, BadAnswer, "output regions"),
-        (13, BadAnswer, "output regions is missing"),
+        (9, Broken, "labels came as"),
+        (10, Broken, "output regions came as FP32"),
+        (11, Broken, "output regions"),
+        (12, Broken, "output regions"),
+        (13, Broken, "output regions is missing"),
     ],
 )
 def test_a_broken_answer_makes_no_report(*, ask, misbehaving, edited, voxel, fault, words):
     """A wrong answer of a real server is a fault with words, never a report."""
-    with pytest.raises(fault, match=words):
+    with pytest.raises(fault, match=words) as raised:
         ask(_model(misbehaving.endpoint), edited(_first_voxel(voxel)))
+    if fault is Broken:
+        said = raised.value.outcome
+        assert (said.served.model, said.source.head.Modality) == ("ct_emphysema", "CT")
+        assert (said.findings, said.results) == ((), ())
 
 
 def test_the_words_of_a_models_refusal_are_made_printable(ask, misbehaving, edited):

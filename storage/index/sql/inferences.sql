@@ -13,6 +13,7 @@ SELECT
     count(*) FILTER (outcome = 'nothing') AS nothing,
     count(*) FILTER (outcome = 'refused') AS refused,
     count(*) FILTER (outcome = 'failed') AS failed,
+    count(*) FILTER (outcome = 'held') AS held,
     count(*) FILTER (is_cached) AS cached,
     round(median(model_s), 3) AS p50_s,
     round(quantile_cont(model_s, 0.95), 3) AS p95_s

@@ -56,7 +56,7 @@ def newest(ledger: Ledger):
 
 def test_an_inference_is_on_record(ledger):
     """Model, version, times, numbers, what was made, scanner and protocol; nobody's name."""
-    assert record(JOB, ledger, outcome(5000.0), {}, 1.0) == []
+    assert record(JOB, ledger, outcome(5000.0), digests={}, began_at=1.0) == []
     (kept,) = newest(ledger)
     said = kept.said
     assert (said.model, said.served_model, said.version, said.stage) == ("lungs", "ct", "2", "live")
@@ -71,8 +71,8 @@ def test_an_inference_is_on_record(ledger):
 
 def test_a_refusal_and_nothing_found_are_on_record_too(ledger):
     """Their words tell why."""
-    record(JOB, ledger, outcome(0.0, findings=(), refusal="3 slices"), {}, 1.0)
-    record(JOB, ledger, outcome(0.0, findings=()), {}, 1.0)
+    record(JOB, ledger, outcome(0.0, findings=(), refusal="3 slices"), digests={}, began_at=1.0)
+    record(JOB, ledger, outcome(0.0, findings=()), digests={}, began_at=1.0)
     assert [(one.said.outcome, one.said.words) for one in newest(ledger)] == [
         ("nothing", ""), ("refused", "3 slices"),
     ]  # fmt: skip
@@ -83,7 +83,7 @@ def test_shadows_stand_beside(ledger):
     served = Served("ct", "3", "triton 2.51", (), (), {})
     said = Shadow(served, (found(4000.0),), "here:1", 0.4)
     both = outcome(5000.0, shadows=(said, replace(said, words="fell over")))
-    record(JOB, ledger, both, {"3": "d" * 64}, 1.0)
+    record(JOB, ledger, both, digests={"3": "d" * 64}, began_at=1.0)
     fell, beside, live = newest(ledger)
     assert (beside.beside, fell.beside) == (live.id, live.id)
     assert (beside.said.outputs, beside.said.digest) == ({"volume": 4000.0}, "d" * 64)
@@ -95,11 +95,11 @@ def test_a_scanner_that_changed_is_told(ledger, monkeypatch):
     """After some inferences that are unlike the first ones there is an event with the number."""
     monkeypatch.setattr(recording, "LOOK_EVERY", 1)
     for number in range(REFERENCE):
-        record(JOB, ledger, outcome(5000.0 + number % 7), {}, 1.0)
+        record(JOB, ledger, outcome(5000.0 + number % 7), digests={}, began_at=1.0)
     events = [
         event
         for number in range(25)
-        for event in record(JOB, ledger, outcome(9000.0 + number % 7), {}, 1.0)
+        for event in record(JOB, ledger, outcome(9000.0 + number % 7), digests={}, began_at=1.0)
     ]
     assert events
     assert {event.type for event in events} == {"penumbra.model.drifted"}

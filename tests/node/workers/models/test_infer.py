@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from ai import phantom
+from ai.outcome import Broken
+from ai.pipeline import Pool
 from config.sharing import Staging
 from dicom.entity import Origin
-from dicom.errors import Misfit, ModelUnavailable, Unsuitable
+from dicom.errors import BadAnswer, Misfit, ModelUnavailable, Unsuitable
 from dicom.result_kinds import kind_of
 from node.workers.infer import infer
 from routing.job import Kind
@@ -130,6 +132,29 @@ def test_a_uid_that_is_taken_stops_every_result(clinic):
         )
     with pytest.raises(Misfit, match="SOPInstanceUID is that of another object"):
         infer(job, one.shop)
+    held, made = (each.said for each in ledger.inferences.newest("lungs"))
+    assert (held.outcome, held.results, held.outputs) == ("held", {}, made.outputs)
+    assert "SOPInstanceUID is that of another object" in held.words
+    assert (made.outcome, list(made.results), made.words) == ("found", ["sr"], "")
+
+
+def test_an_answer_that_breaks_the_contract_is_on_record(clinic, monkeypatch):
+    """Whoever counts how often a model fails finds it beside its answers; nothing is kept of it."""
+    one = clinic()
+    real = Pool.infer
+
+    def broken(*given, **named):
+        outcome = real(*given, **named)
+        raise Broken("output x holds what is not a number", replace(outcome, findings=()))
+
+    monkeypatch.setattr(Pool, "infer", broken)
+    with pytest.raises(BadAnswer, match="not a number"):
+        one.infer()
+    (failed,) = (each.said for each in one.shop.ledger.inferences.newest("lungs"))
+    assert (failed.outcome, failed.outputs, failed.results) == ("failed", {}, {})
+    assert failed.words == "output x holds what is not a number"
+    assert failed.endpoint
+    assert one.kept() == []
 
 
 def promote(one, version, stage):
