@@ -23,6 +23,8 @@ _URGENT: Final = 1
 _JSONLESS: Final = frozenset({"FP16"})
 """Datatypes that JSON has no form for (KServe v2)."""
 _MOST_DIGITS: Final = 20
+_TOLD: Final = ("error", "detail", "message", "Message")
+"""Where servers have the words of a fault; the last two are AWS's."""
 
 
 def request(call: Call, name: str, *, is_binary: bool) -> tuple[bytes, dict[str, str]]:
@@ -124,8 +126,11 @@ def answer(
 def words(body: bytes) -> str:
     """Give what a server says of a fault, in one line."""
     said = parsed(body)
-    told = said.get("error", "") if isinstance(said, Mapping) else ""
-    told = told or (said.get("detail", "") if isinstance(said, Mapping) else "")
+    if not isinstance(said, Mapping):
+        return ""
+    told = next((said[key] for key in _TOLD if said.get(key)), "")
+    if isinstance(told, Mapping):  # as Google has it
+        told = told.get("message", "")
     return one_line(str(told))
 
 

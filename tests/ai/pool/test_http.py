@@ -132,6 +132,9 @@ WRONG = [
     (200, b'{"predictions": [["x"], ["y"], ["z"]]}', "no numbers"),
     (200, b'{"predictions": [{"mean": [1]}, {"mean": [1, 2]}, {"mean": [1]}]}', "no numbers"),
     (400, b'{"error": "bad shape\\nsecond line"}', "HTTP 400: bad shape$"),
+    (400, b'{"error": {"code": 400, "message": "bad shape"}}', "HTTP 400: bad shape$"),
+    (400, b'{"Message": "bad shape"}', "HTTP 400: bad shape$"),
+    (400, b'{"error": {"message": [1]}}', r"HTTP 400: \[1\]$"),
     (302, b"", "HTTP 302"),
 ]
 
