@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ai import identity
 from ai.endpoint import Endpoint
 from ai.http_calls import Calls
+from ai.identity import Kind
 from ai.kserve import KserveEndpoint
 from ai.predict import PredictEndpoint
 from ai.triton import Credentials, TritonEndpoint
@@ -35,6 +37,8 @@ class Key:
     shared_memory: bool
     predict: str = ""
     """[models.NAME.predict] as JSON; "" for a server that describes its models."""
+    identity: Kind | None = None
+    region: str = ""
 
 
 def keys(settings: Model) -> tuple[Key, ...]:
@@ -43,19 +47,32 @@ def keys(settings: Model) -> tuple[Key, ...]:
     shares = settings.shared_memory == "auto"
     predict = "" if settings.predict is None else settings.predict.model_dump_json()
     return tuple(
-        Key(address, settings.tls, settings.token, headers, shares, predict)
+        Key(
+            address,
+            settings.tls,
+            settings.token,
+            headers,
+            shares,
+            predict,
+            settings.identity,
+            settings.region or "",
+        )
         for address in settings.endpoints
     )
 
 
 def connect(key: Key) -> Endpoint:
-    """Make a client; needs a running loop. Raises ConfigFault for a secret or file that is bad."""
+    """Make a client; needs a running loop.
+
+    Raises ConfigFault for a secret or file that is bad, and for an identity without its extra.
+    """
     headers = {name: _text(secret) for name, secret in key.headers}
     if key.token is not None:
         headers["authorization"] = f"Bearer {_text(key.token)}"
     if "://" in key.address:
         tls = key.tls or ClientTls()
-        calls = Calls(key.address, certificates.client(tls), headers, tls.name)
+        who = identity.of(key.identity, key.region, key.address) if key.identity else None
+        calls = Calls(key.address, certificates.client(tls), headers, tls.name, who)
         if key.predict:
             return PredictEndpoint(calls, Predict.model_validate_json(key.predict))
         return KserveEndpoint(calls)

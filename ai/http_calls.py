@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from ai.identity import Identity
 from ai.trouble import Trouble, Troubled, classify
 from config.client_checks import is_loopback
 from config.urls import split
@@ -24,6 +25,7 @@ MOST_TOLD_BYTES: Final = 1 << 24
 CONNECT_S: Final = 5.0
 _CONNECTIONS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=16)
 _REDIRECTS: Final = range(300, 400)
+_NOT_KNOWN: Final = frozenset({401, 403})
 _GRPC: Final = {
     400: "INVALID_ARGUMENT",
     404: "NOT_FOUND",
@@ -53,13 +55,20 @@ class Calls:
     """One server."""
 
     def __init__(
-        self, address: str, tls: ssl.SSLContext, headers: Mapping[str, str], name: str | None = None
+        self,
+        address: str,
+        tls: ssl.SSLContext,
+        headers: Mapping[str, str],
+        name: str | None = None,
+        identity: Identity | None = None,
     ) -> None:
         """Take the URL that paths are put behind. Needs a running loop.
 
-        `name` is what the server's certificate must carry instead of the URL's host.
+        `name` is what the server's certificate must carry instead of the URL's host; `identity`
+        says in each request who asks.
         """
         self.address = address.rstrip("/")
+        self._identity = identity
         self._extensions = {"sni_hostname": name} if name else {}
         url = split(self.address)
         self._client = httpx.AsyncClient(
@@ -91,11 +100,14 @@ class Calls:
         try:
             # httpx counts from byte to byte: who sends them one by one would never be late.
             async with asyncio.timeout(timeout_s):
+                await self._sign(request)
                 answer = await self._client.send(request, stream=True)
                 try:
                     whole = await self._whole(answer, most_bytes)
                 finally:
                     await answer.aclose()
+            if self._identity is not None and answer.status_code in _NOT_KNOWN:
+                self._identity.forget()
             return Said(answer.status_code, answer.headers, whole)
         except (httpx.TimeoutException, TimeoutError) as fault:
             words = f"{self.address}: no answer within {timeout_s:g} s"
@@ -103,9 +115,31 @@ class Calls:
         except httpx.HTTPError as fault:
             raise Troubled(f"{self.address}: {type(fault).__name__}", Trouble.AWAY) from fault
 
+    async def identify(self, timeout_s: float) -> None:
+        """Find out whether there are credentials to ask with; nothing is sent to the server.
+
+        Raises Troubled where there are none, or none within so many seconds.
+        """
+        if self._identity is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._identity.headers("GET", self.address, {}, b"")
+        except TimeoutError as fault:
+            words = f"{self.address}: no credentials within {timeout_s:g} s"
+            raise Troubled(words, Trouble.SLOW) from fault
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    async def _sign(self, request: httpx.Request) -> None:
+        # Whole as it will be sent: what is signed may not change any more.
+        if self._identity is not None:
+            told = await self._identity.headers(
+                request.method, str(request.url), request.headers, request.content
+            )
+            request.headers.update(told)
 
     async def _whole(self, answer: httpx.Response, most_bytes: int) -> bytes:
         whole = bytearray()
@@ -132,8 +166,8 @@ def require_good(said: Said, who: str, words: str) -> None:
     if said.status == 200:
         return
     told = f"{who}: HTTP {said.status}" + (f": {words}" if words else "")
-    if said.status in {401, 403}:  # as over gRPC: jobs wait until it knows us
-        raise Troubled(f"{told}; check the token that it wants", Trouble.AWAY)
+    if said.status in _NOT_KNOWN:  # as over gRPC: jobs wait until it knows us
+        raise Troubled(f"{told}; check the token or identity that it wants", Trouble.AWAY)
     if said.status in _REDIRECTS:
         raise BadAnswer(f"{told}; check its address")
     trouble = classify(_GRPC.get(said.status, "UNAVAILABLE"), words)

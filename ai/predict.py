@@ -18,6 +18,7 @@ from ai.endpoint import Call, Reply
 from ai.http_calls import Calls, parsed, require_good
 from ai.kserve_bodies import words
 from ai.tracing import traceparent
+from ai.triton import PROBE_S
 from config.predict import Predict
 from dicom.errors import BadAnswer, Unsuitable
 
@@ -35,7 +36,8 @@ class PredictEndpoint:
         self._predict = predict
 
     async def describe(self, model: str, version: str) -> Served:
-        """Say what the config says; the server is asked when there is something to ask."""
+        """Say what the config says, once there are credentials; the server is not asked."""
+        await self._calls.identify(PROBE_S)
         return Served(
             model=model,
             version=version or _UNKNOWN,

@@ -1,9 +1,10 @@
 """Check what the config file says of inference servers: where they are, and how they are called."""
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from config.client_checks import is_loopback
-from config.tables import Found, Tables, named_tables, texts
+from config.tables import Found, Tables, named_tables, table, texts
 from config.urls import plain_words, split
 
 
@@ -13,8 +14,26 @@ def check(tables: Tables) -> Found:
         is_predict = "predict" in model
         for i, text in texts(model.get("endpoints")):
             words = _words(text, is_predict=is_predict) or _in_the_clear(text, model)
+            if not words and "identity" in model and "://" not in text:
+                words = "must be a URL: identity is for calls over HTTPS, not for gRPC"
             if words:
                 yield ("models", name, "endpoints", i), words
+        yield from ((("models", name, key), words) for key, words in _identity(model))
+
+
+def _identity(model: Tables) -> Iterator[tuple[str, str]]:
+    """Yield each key that does not fit `identity`, with words."""
+    identity = model.get("identity")
+    if identity == "aws" and "region" not in model:
+        yield "region", 'is missing beside identity = "aws": say where the endpoint is'
+    if identity != "aws" and "region" in model:
+        yield "region", 'is of no use without identity = "aws"'
+    if identity is None:
+        return
+    if "token" in model:
+        yield "token", "is given beside identity: only one of the two can say who asks"
+    if "authorization" in table(model, "headers"):
+        yield "headers", "hold authorization beside identity, which says that itself"
 
 
 def _words(text: str, *, is_predict: bool) -> str:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from config.shapes import ClientTls, Secret, Table, Target
 
 _HEADER: Final = re.compile(r"[a-z0-9_.-]+")
+_REGION: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _ROUNDING: Final = 1e-9
 
 
@@ -15,6 +16,12 @@ def _header(name: str) -> str:
     # What gRPC takes as the name of metadata; those that end so hold bytes, and grpc- is its own.
     if not _HEADER.fullmatch(name) or name.endswith("-bin") or name.startswith("grpc-"):
         raise ValueError("is no header: small letters, digits, and - _ . between them")
+    return name
+
+
+def _region(name: str) -> str:
+    if not _REGION.fullmatch(name):
+        raise ValueError("is no region of AWS: it looks like eu-central-1")
     return name
 
 
@@ -39,6 +46,10 @@ class Serving(Target):
     tls: ClientTls | None = None
     token: Secret | None = None
     """Sent with every call as a bearer token."""
+    identity: Literal["aws", "google"] | None = None
+    """Who asks, as a cloud wants to know it: requests that are signed, or tokens that end."""
+    region: Annotated[str, AfterValidator(_region)] | None = None
+    """Where AWS has the endpoint; its signatures name it."""
     headers: dict[Annotated[str, AfterValidator(_header)], Secret] = Field(default_factory=dict)
     """Sent with every call, by their names."""
     split: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ import contextlib
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ class PredictServer:
     url: str = ""
     token: str = ""
     """The bearer token that it wants; "" for none."""
+    refuse: Callable[[str, str, Mapping[str, str], bytes], str] = lambda *_: ""
+    """Says why a request is not let in, by its method, target, headers and body; "" if it is."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     """What the next calls are answered with, in place of the truth."""
@@ -46,12 +48,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Stay silent."""
 
+    def _said(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
+
     def do_POST(self) -> None:
         """Answer a predict call."""
         state = self.server.state
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if state.token and self.headers.get("Authorization") != f"Bearer {state.token}":
             status, told = 401, b'{"error": "who are you"}'
+        elif words := state.refuse(self.command, self.path, self._said(), body):
+            status, told = 403, json.dumps({"message": words}).encode()
         elif state.answers:
             status, told = state.answers.pop(0)
         else:

@@ -27,6 +27,7 @@ def command(config_file: Path) -> None:
 
     settings = load(config_file, with_tls=True)
     compile_profiles(settings)
+    check_identities(settings)
     check_index(settings.node)
     click.echo(f"{config_file} is sound: {summary(settings)}")
 
@@ -66,6 +67,20 @@ def compile_profiles(settings: "Settings") -> None:
             continue
         if PIXEL_DATA in compiled.options and (lack := ocr.missing()):
             problems.append((f"profiles.{name}", f"{PIXEL_DATA}: {lack}"))
+    if problems:
+        raise ConfigFault(problems)
+
+
+def check_identities(settings: "Settings") -> None:
+    """Raise ConfigFault for each model whose `identity` needs an extra that is not there."""
+    from ai import identity
+    from dicom.errors import ConfigFault
+
+    problems = [
+        (f"models.{name}.identity", words)
+        for name, model in settings.models.items()
+        if model.identity is not None and (words := identity.missing(model.identity))
+    ]
     if problems:
         raise ConfigFault(problems)
 

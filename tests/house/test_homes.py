@@ -19,6 +19,7 @@ HOMES = {
     ],
     "aiomqtt": ["node/notify.py"],
     "anyio": ["node/web/*"],
+    "botocore": ["ai/identity.py"],
     "cel_expr_python": ["config/expressions.py"],
     "click": ["node/cli.py", "node/options.py", "node/tls_options.py", "node/commands/*"],
     "cryptography": [
@@ -30,6 +31,7 @@ HOMES = {
     ],
     "duckdb": ["storage/index/*"],
     "gdcm": ["deid/pixels/gdcm_encoder.py"],
+    "google": ["ai/identity.py"],
     "grpc": ["ai/triton.py"],
     "h11": ["node/web/server.py"],
     "highdicom": ["ai/report/*"],
@@ -103,6 +105,7 @@ BROUGHT_ALONG = {
 
 FOR_TYPES_ONLY = {"_typeshed"}
 IMPORTED_AS = {
+    "google-auth": "google",
     "mlflow-skinny": "mlflow",
     "pillow": "PIL",
     "cel-expr-python": "cel_expr_python",

@@ -107,6 +107,23 @@ def test_check_says_when_text_in_pixels_cannot_be_read(run, config, monkeypatch)
         run(check)
 
 
+@pytest.mark.parametrize(
+    ("keys", "package"),
+    [
+        ('identity = "aws"\nregion = "eu-central-1"', "botocore"),
+        ('identity = "google"', "google.auth"),
+    ],
+)
+def test_check_says_when_an_identity_needs_an_extra(run, config, monkeypatch, keys, package):
+    """A model of a cloud's wants its extra: with it the file is sound, without it check says so."""
+    config.write_text(f'{CONFIG}[models.m]\nendpoints = ["https://host/x"]\nmodel = "m"\n{keys}\n')
+    assert run(check).exit_code == 0
+    monkeypatch.setitem(sys.modules, package, None)
+    words = r'models.m.identity: .*pip install "penumbra-node\[(aws|google)\]"'
+    with pytest.raises(ConfigFault, match=words):
+        run(check)
+
+
 def test_check_says_when_nobody_may_send(config):
     """A file without a peer that may store is sound, and the line says what is missing."""
     config.write_text("[node]\nport = 104")
