@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from sqlalchemy import select
 
-from dicom import head, part10
+from dicom import head, meta, part10
 from dicom.entity import Arrival, SeriesKey
 from dicom.errors import CannotUnderstand, Corrupt, DoesNotMatch, StorageFault
 from dicom.part10 import file_meta
@@ -328,7 +328,8 @@ def test_records_of_another_version_are_read(
 ):
     """A record whose file meta another version wrote is filed, and indexed again from the log."""
     with monkeypatch.context() as older:
-        older.setattr(part10, "IMPLEMENTATION_VERSION_NAME", name)
+        end = meta.element(0x0013, b"SH", name.encode("ascii"), b" ")
+        older.setattr(part10, "OWN_END", end)
         part10._behind_instance.cache_clear()
         uids = receive_images(house, 1, 2)
     part10._behind_instance.cache_clear()
