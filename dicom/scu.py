@@ -14,7 +14,7 @@ from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -27,6 +27,9 @@ MAX_PDU_BYTES: Final = 131_072
 NO_OPTIONS: Final[Mapping[str, bytes]] = MappingProxyType({})
 _CONNECT_S: Final = 10.0
 
+_TRANSIENT: Final = 2
+_REJECTED: Final = (1, _TRANSIENT)
+"""Results of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 _REJECTIONS: Final[Mapping[tuple[int | None, int | None], str]] = {
     (1, 1): "no reason given",
     (1, 2): "application context name not supported",
@@ -176,16 +179,30 @@ def _not_connected(connection: _Connection | None, where: str) -> Unreachable | 
 
 
 def _not_established(association: Association, where: str) -> Busy | Refused | Unreachable:
-    answer = association.acceptor.primitive
+    answer = _answer(association)
     if association.rejected_contexts:
         classes = sorted({str(one.abstract_syntax) for one in association.rejected_contexts})
         named = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
         return NothingAccepted(f"{where} accepts nothing of what is proposed: SOP class {named}")
-    if association.is_rejected and answer is not None:
+    if answer is not None and answer.result in _REJECTED:
         words = _REJECTIONS.get((answer.result_source, answer.diagnostic), "reason unknown")
-        kind = Busy if answer.result == 2 else Rejected
+        kind = Busy if answer.result == _TRANSIENT else Rejected
         return kind(f"{where} rejected the association: {words}")
     return Unreachable(f"{where} aborted, or did not answer, while the association was opened")
+
+
+def _answer(association: Association) -> A_ASSOCIATE | None:
+    """Give what the peer answered to the request, read or not.
+
+    One that rejects and closes at once may have done both before pynetdicom looks whether it is
+    connected, which then takes the connection for one that never was.
+    """
+    unread = association.dul.to_user_queue
+    answer = association.acceptor.primitive
+    while answer is None and not unread.empty():
+        primitive = unread.get_nowait()
+        answer = primitive if isinstance(primitive, A_ASSOCIATE) else None
+    return answer
 
 
 def echo(association: Association) -> None:

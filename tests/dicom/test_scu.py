@@ -3,19 +3,22 @@
 import time
 
 import pytest
+from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
 from dicom import scu
 from dicom.errors import Busy, Unreachable
+from examples.peers import raw_scp
 from examples.peers.process import free_port
+from examples.peers.raw_scp import Behaviour
 
 VERIFICATION = "1.2.840.10008.1.1"
 
 
-def associate(port, *, host="127.0.0.1", contexts=None, timeout_s=3.0):
+def associate(port, *, host="127.0.0.1", contexts=None, timeout_s=3.0, handlers=()):
     return scu.associate(
         host, port, called_ae="PACS", calling_ae="NODE",
-        contexts=contexts or scu.verification(), timeout_s=timeout_s,
+        contexts=contexts or scu.verification(), timeout_s=timeout_s, handlers=handlers,
     )  # fmt: skip
 
 
@@ -50,6 +53,19 @@ def test_a_rejection_names_the_fix(scp, attributes, words):
     """A title that the peer does not know is named, and is not tried again."""
     with pytest.raises(scu.Rejected, match=words):
         enter(associate(scp(**attributes).port))
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault", "words"),
+    [((1, 1, 3), scu.Rejected, "calling AE title not recognised"), ((2, 3, 1), Busy, "congestion")],
+)
+def test_a_rejection_counts_that_was_not_waited_for(reason, fault, words):
+    """A peer may reject and close before we look: this is no peer that does not answer."""
+    slow = [(evt.EVT_REQUESTED, lambda _event: time.sleep(0.3))]
+    with raw_scp.running(Behaviour(reject=lambda _: reason)) as peer:
+        with pytest.raises(fault, match=words):
+            enter(associate(peer.port, handlers=slow))
+        assert peer.associations == 1
 
 
 def test_a_full_peer_is_busy(scp):
