@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from ai.inputs.wanted import Acquired, acquired
 from dicom.errors import CannotUnderstand, Unsuitable
 from dicom.part10 import read_head, text
+from dicom.uid import is_valid
 
 Part10 = bytes | memoryview
 """A whole Part 10 file; a memoryview of the mapped spool is read without a copy."""
@@ -145,7 +146,7 @@ def head_and_end(index: int, part10: Part10) -> tuple[FileDataset, int]:
 
 def pixels(part10: Part10, header: Header) -> npt.NDArray[Any]:
     """Decode one slice's stored values (y, x). Raises Unsuitable when that is not possible."""
-    return decode(part10, _name(header), header.stored)
+    return decode(part10, title(header.reference.sop_instance_uid, header.index), header.stored)
 
 
 def decode(part10: Part10, name: str, how: Stored) -> npt.NDArray[Any]:
@@ -215,13 +216,13 @@ def _place(part10: Part10, end: int, syntax: str, size_bytes: int) -> int | None
     return place
 
 
+def title(uid: str, index: int) -> str:
+    """Name an object in words. What stands for its UID and is none may be a name (P6)."""
+    return f"instance {uid}" if is_valid(uid) else f"object {index + 1}"
+
+
 def _title(head: Dataset, index: int) -> str:
-    uid = text(head, "SOPInstanceUID")
-    return f"instance {uid}" if uid else f"object {index + 1}"
-
-
-def _name(header: Header) -> str:
-    return f"instance {header.reference.sop_instance_uid}"
+    return title(text(head, "SOPInstanceUID"), index)
 
 
 class _Window(io.RawIOBase):

@@ -6,11 +6,13 @@ find credentials where the cloud's own tools do, and they wait for servers: alwa
 """
 
 import asyncio
+import contextlib
 import functools
 import importlib.util
 import re
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, cast
 
 from ai.trouble import Trouble, Troubled
 from dicom.errors import ConfigFault
@@ -82,39 +84,39 @@ class Aws:
         self._region = region
         self._address = address
         self._credentials: Any = None
-        self._finding = _Once(self._found)
+        self._freezing = _Once(self._frozen)
 
     async def headers(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> Mapping[str, str]:
         """Sign a request: its method, path, host, type, x-amz-* and body. See Identity."""
-        if (credentials := self._credentials) is None:
-            credentials = self._credentials = await self._finding.get()
-        sign = functools.partial(self._signed, credentials, method, url, headers, body)
+        frozen = await self._freezing.get()
+        sign = functools.partial(self._signed, frozen, method, url, headers, body)
         return await asyncio.to_thread(sign)
 
     def forget(self) -> None:
         """Read environment and files anew for the next request."""
         self._credentials = None
 
-    def _found(self) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _frozen(self) -> Any:
+        """Find credentials, or ask for new ones as they near their end: it may ask a server."""
         from botocore.session import Session
 
         try:
-            found = Session().get_credentials()
-        except (BotoCoreError, ClientError, OSError, ValueError) as fault:
+            credentials = self._credentials or Session().get_credentials()
+            frozen = credentials.get_frozen_credentials() if credentials else None
+        except Exception as fault:  # noqa: BLE001  (others wrote what is read: anything may come)
             raise self._fault(type(fault).__name__) from None  # its words may quote a file
-        if found is None:
+        if frozen is None:
             raise self._fault("none found")
-        return found
+        self._credentials = credentials
+        return frozen
 
     def _signed(
-        self, credentials: Any, method: str, url: str, headers: Mapping[str, str], body: bytes
+        self, frozen: Any, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> Mapping[str, str]:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError, ClientError
 
         kept = {
             name: value
@@ -123,10 +125,9 @@ class Aws:
         }
         request = AWSRequest(method=method, url=url, headers=kept, data=body)
         try:
-            now = credentials.get_frozen_credentials()  # asks for new ones as they near their end
-        except (BotoCoreError, ClientError, OSError, ValueError) as fault:
+            SigV4Auth(frozen, SERVICE, self._region).add_auth(request)
+        except Exception as fault:  # noqa: BLE001  (as above: a key that is none)
             raise self._fault(type(fault).__name__) from None
-        SigV4Auth(now, SERVICE, self._region).add_auth(request)
         return dict(request.headers.items())
 
     def _fault(self, why: str) -> Troubled:
@@ -170,7 +171,6 @@ class Google:
 
     def _renewed(self) -> Any:
         import google.auth
-        from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
 
         request: Any = functools.partial(Request(), timeout=TOKEN_WITHIN_S)
@@ -179,7 +179,7 @@ class Google:
             if credentials is None:
                 credentials, _ = google.auth.default(scopes=[SCOPE], request=request)
             credentials.refresh(request)
-        except (GoogleAuthError, OSError, ValueError) as fault:
+        except Exception as fault:  # noqa: BLE001  (others wrote what is read: anything may come)
             words = f"{self._address}: no Google token ({_code(fault)}): {_SET_GOOGLE}"
             raise Troubled(words, Trouble.AWAY) from None  # its words may quote a file or a server
         self._credentials = credentials
@@ -196,7 +196,7 @@ class _Once(Generic[Made]):
     def start(self) -> "asyncio.Task[Made]":
         """Begin, unless it is under way."""
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(asyncio.to_thread(self._make))
+            self._task = asyncio.get_running_loop().create_task(_in_thread(self._make))
             self._task.add_done_callback(_hear)
         return self._task
 
@@ -205,6 +205,33 @@ class _Once(Generic[Made]):
         task = self.start()
         await asyncio.wait({task})
         return task.result()
+
+
+async def _in_thread(make: Callable[[], Made]) -> Made:
+    """Call something in a thread that nobody waits for at the end, unlike those of asyncio."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Made] = loop.create_future()
+
+    def settle(made: Made | None, fault: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if fault is None:
+            done.set_result(cast("Made", made))
+        else:
+            done.set_exception(fault)
+
+    def call() -> None:
+        made: Made | None = None
+        fault: BaseException | None = None
+        try:
+            made = make()
+        except Exception as raised:  # noqa: BLE001  (whoever waits is told)
+            fault = raised
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, made, fault)
+
+    threading.Thread(target=call, name="identity", daemon=True).start()
+    return await done
 
 
 def _hear(task: "asyncio.Task[Any]") -> None:

@@ -9,7 +9,7 @@ from ai.contract import Contract, Served
 from ai.findings import Finding
 from ai.header import Source
 from ai.result import Result
-from dicom.errors import BadAnswer
+from dicom.errors import BadAnswer, Unsuitable
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,14 @@ class Broken(BadAnswer):
 
     def __init__(self, words: str, outcome: Outcome) -> None:
         super().__init__(words)
+        self.outcome = outcome
+
+
+class Refused(Unsuitable):
+    """A refusal that is to be held, as [models.NAME] refused says; `outcome` says of what."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.refusal)
         self.outcome = outcome
 
 

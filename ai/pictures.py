@@ -26,18 +26,19 @@ class Pictures:
         Raises Unsuitable where it cannot be decoded.
         """
         uid = self._source.references[image].sop_instance_uid
+        named = header.title(uid, image)
         part10 = self._series[self._find(uid)]
-        stored = header.decode_any(part10, f"instance {uid}")
+        stored = header.decode_any(part10, named)
         if stored.ndim == 3 and stored.shape[-1] == 3:
             return stored
         if stored.ndim != 2:
-            raise Unsuitable(f"instance {uid}: it has several frames and is not drawn")
+            raise Unsuitable(f"{named}: it has several frames and is not drawn")
         head = header.head(image, part10)
         slope, intercept = (text(head, f"Rescale{part}") for part in ("Slope", "Intercept"))
         try:
             return stored * np.float32(slope or 1) + np.float32(intercept or 0)
         except ValueError as fault:
-            raise Unsuitable(f"instance {uid}: its rescale is not numeric") from fault
+            raise Unsuitable(f"{named}: its rescale is not numeric") from fault
 
     def _find(self, uid: str) -> int:
         if not self._places:

@@ -14,7 +14,7 @@ from ai import assignment, augment, declared, findings, header, joined, prepare,
 from ai.augment import Averaged
 from ai.contract import Contract, Served
 from ai.header import Part10, Source
-from ai.outcome import Broken, Outcome, Shadow
+from ai.outcome import Broken, Outcome, Refused, Shadow
 from ai.pictures import Pictures
 from ai.pool import Answer, Servers, shadow_of
 from ai.prepared import Prepared
@@ -25,6 +25,7 @@ from ai.sampled import Sampled
 from config.models import Model
 from dicom.errors import BadAnswer, InferenceFault, ModelUnavailable, Unsuitable
 from dicom.part10 import text
+from dicom.uid import told
 
 __all__ = ["Outcome", "Part10", "Pool", "Result", "infer"]
 
@@ -127,8 +128,8 @@ async def infer(
     whole: it becomes the results' content time, so that a second run makes the same bytes.
     A Series that is not what the model wants, or that the model refuses, is an Outcome with a
     refusal, unless the settings say to hold it. `urgent` and `trace` are as the pool has them.
-    Raises Unsuitable for such a Series, and for one of which nothing can be reported; BadAnswer
-    when the model breaks its contract, Broken where it did so in an answer; ModelUnavailable when
+    Raises Refused for such a Series then, and Unsuitable for one of which nothing can be reported;
+    BadAnswer when the model breaks its contract, Broken where it was asked; ModelUnavailable when
     no endpoint answers.
     """
     run = _Run(settings, series, servers, urgent, trace)
@@ -149,18 +150,16 @@ async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
     try:
         found = await run.ask()
     except Unsuitable as fault:
-        if settings.refused == "hold":
-            raise
         refusal = str(fault)
     except BadAnswer as fault:
         broken = str(fault)
     answer = run.answers[0] if run.answers else None
-    source = run.prepared.source if run.prepared else refused.source_of(run.series)
+    source = _source(run, is_reported=bool(refusal) and settings.refused == "report")
     outcome = Outcome(
         results=(),
         findings=found.findings,
         served=answer.served if answer else served,
-        contract=run.contract_of(answer.served) if answer else contract,
+        contract=run.contract or contract,
         endpoint=answer.endpoint if answer else "",
         source=source,
         refusal=refusal,
@@ -173,10 +172,24 @@ async def _infer(name: str, run: _Run, now: datetime) -> Outcome:
         seconds={"read": run.read_s, "model": _model_s(run), "report": 0.0},
     )
     if broken:
-        raise Broken(broken, outcome)
-    if not refusal or settings.refused == "report":
+        raise Broken(broken, _told(name, outcome, run.answers, fault=broken))
+    if refusal and settings.refused == "hold":
+        raise Refused(_told(name, outcome, run.answers))
+    if source is not None and (not refusal or settings.refused == "report"):
         outcome = _built(outcome, source, run, now)
     return _told(name, outcome, run.answers)
+
+
+def _source(run: _Run, *, is_reported: bool) -> Source | None:
+    """Say what was asked about; None where the objects do not agree and nothing is reported."""
+    if run.prepared:
+        return run.prepared.source
+    try:
+        return refused.source_of(run.series)
+    except Unsuitable:
+        if is_reported:
+            raise
+        return None
 
 
 def _built(outcome: Outcome, source: Source, run: _Run, now: datetime) -> Outcome:
@@ -203,14 +216,14 @@ def _model_s(run: _Run) -> float:
     return max(0.0, sum(answer.seconds for answer in run.answers) - run.read_s)
 
 
-def _told(name: str, outcome: Outcome, asked: Sequence[Answer] = ()) -> Outcome:
+def _told(name: str, outcome: Outcome, asked: Sequence[Answer] = (), *, fault: str = "") -> Outcome:
     source = outcome.source
     _log.info(
         "inference",
         model=name,
         version=outcome.served.version,
         endpoint=outcome.endpoint,
-        series=source.series_instance_uid if source else "",
+        series=told(source.series_instance_uid) if source else "",
         slices=outcome.images,
         answers=outcome.answers,
         cached=outcome.is_cached,
@@ -218,6 +231,7 @@ def _told(name: str, outcome: Outcome, asked: Sequence[Answer] = ()) -> Outcome:
         waited_s=round(sum(answer.waited_s for answer in asked), 3),
         shared_memory=any(answer.by_shared_memory for answer in asked),
         refusal=outcome.refusal,
+        fault=fault,
         **{f"{step}_s": round(seconds, 3) for step, seconds in outcome.seconds.items()},
         result=outcome.results[0].sop_instance_uid if outcome.results else "",
     )

@@ -57,8 +57,12 @@ class Writer:
         self._head = b""
 
     def request(self, call: Call, name: str, inputs: Sequence[Given]) -> bytes:
-        """Write a request. `name` is its id, which the answer repeats."""
-        parts: list[Any] = [self._begin(call, inputs), _field(_ID_TAG, len(name)), name.encode()]
+        """Write a request. `name` is its id, which the answer repeats.
+
+        `inputs` are those of `call.served`, in their order.
+        """
+        number = name.encode()
+        parts: list[Any] = [self._begin(call, inputs), _field(_ID_TAG, len(number)), number]
         for given in inputs:
             if not given.region:
                 values, size_bytes = _values(given)

@@ -115,7 +115,8 @@ def _along(facts: Header, normal: npt.NDArray[Any]) -> float:
 def _check_alike(headers: Sequence[Header], wants: Wants) -> None:
     first = headers[0]
     for facts in headers:
-        wanted.check(f"instance {facts.reference.sop_instance_uid}", facts.acquired, wants)
+        named = header.title(facts.reference.sop_instance_uid, facts.index)
+        wanted.check(named, facts.acquired, wants)
     if len({facts.reference.sop_instance_uid for facts in headers}) < len(headers):
         raise Unsuitable("two objects carry the same SOPInstanceUID")
     for name, values in (

@@ -60,7 +60,7 @@ def facts(index: int, part10: Part10) -> Facts:
     uid = text(head, "SOPInstanceUID")
     if not uid:
         raise Unsuitable(f"object {index + 1}: it has no SOPInstanceUID")
-    name = f"instance {uid}"
+    name = header.title(uid, index)
     if text(head, "NumberOfFrames") not in {"", "1"}:
         raise Unsuitable(f"{name}: it is multi-frame; single images are wanted")
     photometric = text(head, "PhotometricInterpretation")

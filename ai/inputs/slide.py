@@ -165,8 +165,7 @@ def levels(series: Sequence[Part10]) -> list[Facts]:
 
 def _read(index: int, part10: Part10) -> Facts | None:
     head, end = header.head_and_end(index, part10)
-    uid = text(head, "SOPInstanceUID")
-    name = f"instance {uid}" if uid else f"object {index + 1}"
+    name = header.title(text(head, "SOPInstanceUID"), index)
     kinds = text(head, "ImageType").upper().split("\\")
     if _BESIDE.intersection(kinds[2:]):
         return None

@@ -37,7 +37,7 @@ def build(
             return _build(subject, frozenset(kinds), now, images)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
             words = f"no results can be built from it ({type(fault).__name__})"
-            raise Unsuitable(f"series {subject.source.series_instance_uid}: {words}") from fault
+            raise Unsuitable(f"the Series: {words}") from fault
 
 
 def _build(

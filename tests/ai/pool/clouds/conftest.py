@@ -66,6 +66,12 @@ def ask_at_once(loop) -> Callable[..., None]:
 
 
 @pytest.fixture
+def prepare() -> Callable[[object], Images]:
+    """Make three images ready, whatever is served."""
+    return lambda _: Images()
+
+
+@pytest.fixture
 def ask(ask_at_once, settings) -> Callable[..., None]:
     """Ask about three images; the answer must be right."""
     return lambda url, **keys: ask_at_once(settings(url, **keys))

@@ -1,5 +1,6 @@
 """Requests that AWS can verify: signed by credentials that botocore finds and renews."""
 
+import asyncio
 import contextlib
 import http.server
 import json
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ai.pool import Servers
 from dicom.errors import ModelUnavailable
 from examples.peers import predict_server, sigv4
 
@@ -146,6 +148,7 @@ class Role(http.server.ThreadingHTTPServer):
         self.account = ACCOUNT
         self.given = 0
         self.lives_s = 60
+        self.lacks = ""
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
@@ -155,10 +158,11 @@ class Role(http.server.ThreadingHTTPServer):
             f"ASIA{self.given}", f"secret-{self.given}", session=f"s-{self.given}"
         )
         ends = datetime.now(UTC) + timedelta(seconds=self.lives_s)
-        return {
+        told = {
             "AccessKeyId": self.account.key, "SecretAccessKey": self.account.secret,
             "Token": self.account.session, "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }  # fmt: skip
+        return {name: value for name, value in told.items() if name != self.lacks}
 
 
 class RoleHandler(http.server.BaseHTTPRequestHandler):
@@ -199,6 +203,33 @@ def test_a_roles_credentials_are_renewed(ask, sagemaker, role, lives_s, given):
     for _ in range(3):
         ask(sagemaker.url, **AWS)
     assert (role.given >= given) if given > 1 else (role.given == given)
+
+
+@pytest.mark.parametrize(("lives_s", "lacks"), [(-10, ""), (60, "Expiration"), (60, "AccessKeyId")])
+def test_a_role_that_gives_nothing_usable(ask, sagemaker, role, lives_s, lacks):
+    """A clock that is ahead, or an answer with something missing, is no bug: jobs wait."""
+    role.lives_s, role.lacks = lives_s, lacks
+    with pytest.raises(ModelUnavailable, match=r"no AWS credentials \(\w+\)") as caught:
+        ask(sagemaker.url, **AWS, timeout_s=0.5)
+    assert role.account.secret not in str(caught.value)
+
+
+def test_many_that_wait_for_a_role_hold_up_no_end(settings, prepare, sagemaker, role):
+    """A worker that is asked to end does so, however many calls a silent role keeps waiting."""
+    role.may_go_on.clear()
+    its = settings(sagemaker.url, **AWS, timeout_s=0.5)
+
+    async def many() -> list[object]:
+        servers = Servers()
+        calls = (servers.infer(its, prepare) for _ in range(12))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await servers.close()
+        return answers
+
+    began = time.monotonic()
+    answers = asyncio.run(many())
+    assert time.monotonic() - began < 8
+    assert {type(each) for each in answers} == {ModelUnavailable}
 
 
 def test_waiting_for_a_role_stops_nobody_else(ask, settings, stops_nobody, sagemaker, role):

@@ -134,6 +134,10 @@ def of_another_key(tokens, file):
         (lambda tokens, file: setattr(tokens, "refuses", "unauthorized_client"),
          "unauthorized_client"),
         (of_another_key, "invalid_grant"),
+        (lambda tokens, file: file.write_text("[]"), r"\w*Error"),
+        (lambda tokens, file: file.write_text("null"), r"\w*Error"),
+        (lambda tokens, file: file.write_text(
+            json.dumps({"type": "external_account", "audience": NO_KEY})), r"\w*Error"),
     ],
 )  # fmt: skip
 def test_no_token_of_google(ask, vertex, tokens, spoil, why):
