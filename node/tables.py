@@ -13,20 +13,25 @@ if TYPE_CHECKING:  # loaded only when a table is printed
 
 _WIDE: Final = 100_000
 _BAD: Final = "red"
+_CONTROLS: Final = dict.fromkeys(
+    [*range(9), *range(11, 32), 127, *range(128, 160)], "\N{REPLACEMENT CHARACTER}"
+)
+"""What comes from a peer may not steer whoever's terminal shows it; tab and line feed may stay."""
 
 
 def print_table(
     titles: Sequence[str],
     rows: Iterable[Iterable[object]],
     *,
-    caption: str = "",
+    heading: str = "",
     bad: Collection[int] = (),
 ) -> None:
-    """Print rows under their titles; `bad` are the numbers of rows that ask for a look, from 0."""
-    from rich.text import Text
+    """Print rows under their titles, these under a heading.
 
+    `bad` are the numbers of rows that ask for a look, from 0.
+    """
     table = _table(titles)
-    table.title = Text(caption) if caption else None
+    table.title = _cell(heading) if heading else None
     for number, row in enumerate(rows):
         table.add_row(*map(_cell, row), style=_BAD if number in bad else "")
     _screen().print(table)
@@ -36,13 +41,12 @@ def print_facts(facts: Iterable[tuple[str, str]], *, bad: Collection[str] = ()) 
     """Print a name and words to a line; `bad` are the names that ask for a look."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, words in facts:
-        table.add_row(Text(name), Text(words, style=_BAD if name in bad else ""))
+        table.add_row(_cell(name), _cell(words), style=_BAD if name in bad else "")
     _screen().print(table)
 
 
@@ -73,7 +77,7 @@ def _table(titles: Sequence[str]) -> "Table":
 def _cell(value: object) -> "Text":
     from rich.text import Text
 
-    return Text("" if value is None else str(value))
+    return Text("" if value is None else str(value).translate(_CONTROLS))
 
 
 def _screen() -> "Console":

@@ -1,4 +1,4 @@
-"""What holds for every test: none leaves the log otherwise than it found it."""
+"""What holds for every test: none leaves structlog otherwise than it found it."""
 
 import pytest
 import structlog

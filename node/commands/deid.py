@@ -133,8 +133,8 @@ def _show(profile: "Profile", outcomes: "Sequence[Outcome]", out: Path) -> None:
     rows += [(count, f"  of these, {remark}") for remark, count in remarks.most_common()]
     reasons = Counter(each.reason for each in outcomes if not each.clean)
     rows += [(count, f"quarantined: {reason}") for reason, count in reasons.most_common()]
-    caption = f"profile {profile.name}, {profile.digest[:16]}"
-    print_table(("files", "outcome"), rows, caption=caption)
+    heading = f"profile {profile.name}, {profile.digest[:16]}"
+    print_table(("files", "outcome"), rows, heading=heading)
 
 
 def _report(

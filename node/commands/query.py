@@ -239,4 +239,4 @@ def _print(rows: list[dict[str, Any]], columns: list[str]) -> None:
         click.echo("No match.")
         return
     cells = ([_told(row.get(column, "")) for column in columns] for row in rows)
-    print_table(columns, cells, caption=f"{len(rows)} found")
+    print_table(columns, cells, heading=f"{len(rows)} found")

@@ -118,10 +118,10 @@ def _print(
     if findings:
         titles = ("file", "where", "line", "kind", "times")
         rows = ((each.file, each.where, each.line, each.kind, each.count) for each in findings)
-        print_table(titles, rows, caption="Found")
+        print_table(titles, rows, heading="Found")
     if gaps:
         unseen = ((gap.file, gap.where, gap.why) for gap in gaps)
-        print_table(("file", "where", "why"), unseen, caption="Not looked into")
+        print_table(("file", "where", "why"), unseen, heading="Not looked into")
     held = len({each.file for each in findings})
     click.echo(
         f"{files} files searched for {lines} lines of identity: "

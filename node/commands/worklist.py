@@ -144,7 +144,7 @@ def _print(entries: "list[Entry]") -> None:
         "start", "modality", "station", "patient", "name", "accession", "state", "from", "id",
     )  # fmt: skip
     by_day = sorted(entries, key=lambda one: str(one.step["ScheduledProcedureStepStartDate"]))
-    print_table(titles, map(_cells, by_day), caption=f"{len(entries)} entries")
+    print_table(titles, map(_cells, by_day), heading=f"{len(entries)} entries")
 
 
 def _cells(one: "Entry") -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The table of handlers: one per kind of job that a worker process does.
 
-What a kind needs is loaded at its first job: most nodes ask no model and feed no lake, and to load
-what those need would take a worker a third of its memory, and as much longer to start.
+What a kind needs is loaded at its first job: most nodes ask no model and feed no lake, and with
+what those need a worker takes a third more memory, and a third longer to start.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from ai.outcome import Broken, Outcome
+from ai.outcome import Broken, Outcome, Refused
 from ai.result import Result
 from config.destinations import results_taken
 from config.models import Model
@@ -62,7 +62,7 @@ def _inferred(job: Job, workshop: Workshop) -> Done:
             urgent=job.spec.priority > 0,
             trace=f"{job.id:032x}",
         )
-    except Broken as fault:
+    except (Broken, Refused) as fault:
         kept(fault.outcome, fault=fault)
         raise
     if not outcome.results:

@@ -15,6 +15,7 @@ from node.workers.loop import Loop
 from node.workers.stage import fetcher
 from node.workers.watch import Watch
 from node.workers.workshop import Workshop
+from routing.job import Kind
 from routing.retry import Policy
 from storage.ledger.ledger import Ledger
 from storage.ledger.news import News
@@ -34,6 +35,8 @@ def work(settings: Settings, doorbell: Doorbell | None, only: Collection[str] = 
     configure(settings.log.level)
     if doorbell:
         os.nice(NICENESS)
+    if settings.models and (not only or Kind.INFER in only):
+        load_models()  # while the front's end still ends this worker at once
     ledger = open_ledger(settings)
     workshop = Workshop(settings, ledger, _reader(settings, ledger))
     jobs = settings.jobs
@@ -48,8 +51,6 @@ def work(settings: Settings, doorbell: Doorbell | None, only: Collection[str] = 
     news.start()
     watch = Watch(settings, workshop.ledger, loop.ring)
     watch.start()
-    if settings.models:
-        load_models()
     try:
         loop.run()
     finally:

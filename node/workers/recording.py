@@ -78,10 +78,10 @@ def _live(job: Job, outcome: Outcome, began_at: float, fault: Fault | None) -> I
     head = outcome.source.head if outcome.source is not None else Dataset()
     found = outcome.findings
     said, words = _said(found), str(fault or outcome.refusal)
-    if fault is not None:
-        said = HELD if isinstance(fault, Misfit) else FAILED
-    elif outcome.refusal:
+    if outcome.refusal:
         said = REFUSED
+    elif fault is not None:
+        said = HELD if isinstance(fault, Misfit) else FAILED
     results: dict[str, list[str]] = {}
     for one in () if fault else outcome.results:
         results.setdefault(str(one.kind), []).append(one.sop_instance_uid)

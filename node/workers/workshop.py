@@ -96,7 +96,7 @@ class Workshop:
 
     @property
     def pool(self) -> "Pool":
-        """What asks models, made once: half of what a worker could load is for it alone."""
+        """What asks models, made once: what it needs is loaded only then."""
         if self._pool is None:
             from ai.pipeline import Pool
 

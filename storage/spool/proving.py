@@ -16,8 +16,8 @@ from storage.spool.record import LIKELY_BYTES, Record, checksum_of, plain_checks
 from storage.spool.window import unreadable, where
 
 WHOLE_BYTES: Final = 1 << 20
-"""An object that is no longer is read to be proven, and given as it was read: that is cheaper than
-to map what was proven, and these very bytes were. A longer one is mapped."""
+"""An object that is no longer is proven and given as one piece, mapped among its neighbours or read
+at once; a longer one is proven piece by piece, and mapped then."""
 _MADV_POPULATE_READ: Final = 22
 """Of Linux 5.14; Python 3.11 has no name for it."""
 
@@ -48,7 +48,7 @@ def proven(reader: Opening, instances: Sequence[Instance]) -> Iterator[memoryvie
 
 
 def _side_by_side(instances: Sequence[Instance], at: int) -> int:
-    """Count those from `at` on that lie in one segment behind each other, nothing between them."""
+    """Count those from `at` on that lie in one segment, next to nothing between them."""
     count, last = 1, instances[at].location
     if last.length > WHOLE_BYTES:
         return count

@@ -72,7 +72,7 @@ def test_our_own_meta_ends_where_we_ended_it(begins):
 
 @pytest.mark.parametrize("begins", [b"\x08\0", b"\2\0\x10\0UI\4\x001.2\0", b""])
 def test_any_dataset_is_found_where_it_begins(begins):
-    """In our own file as we wrote it; in others by a walk, whatever length they declare."""
+    """In our own file as we wrote it; by a walk in others, whatever they declare."""
     told = Arrival("1.2.3", "1.2.3.4", "1.2.840.10008.1.2.1", "", "", "", "", 0.0)
     meta = file_meta(told)
     assert meta.endswith(OWN_END)

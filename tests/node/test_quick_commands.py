@@ -36,3 +36,19 @@ def test_whoever_only_looks_waits_for_no_codec(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == []
+
+
+OF_MODELS = ("ai.pipeline", "grpc", "tritonclient", "highdicom", "scipy", "pyarrow")
+"""What asks models and writes lakes, of which most workers do neither."""
+
+
+def test_a_worker_loads_nothing_for_models_that_nobody_has():
+    """It starts sooner, and with less memory, where the config has no model."""
+    program = (
+        "import sys, node.workers.process;"
+        "print(*(name for name in sys.argv[1:] if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *OF_MODELS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

@@ -220,4 +220,6 @@ def test_what_is_not_to_be_reported_ends_in_words(clinic, keys, words):
 def test_a_refused_series_is_held_where_the_config_says_so(clinic):
     """With refused = "hold" a person decides."""
     with pytest.raises(Unsuitable, match="20 slices; at least 99"):
-        clinic('min_slices = 99\nrefused = "hold"').infer()
+        (one := clinic('min_slices = 99\nrefused = "hold"')).infer()
+    (held,) = (each.said for each in one.shop.ledger.inferences.newest("lungs"))
+    assert (held.outcome, held.results, "99" in held.words) == ("refused", {}, True)
