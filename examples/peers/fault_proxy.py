@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
+from examples.peers.in_thread import answering
+
 _PIECE = 1 << 16
 _PER_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
@@ -223,15 +225,9 @@ def running(endpoint: str, *, port: int = 0) -> Iterator[FaultProxy]:
     parts = urlsplit(endpoint)
     assert parts.hostname
     assert parts.port
-    with _Server(("127.0.0.1", port), _Handler) as server:
-        own = f"http://127.0.0.1:{server.server_port}{parts.path}"
-        proxy = FaultProxy(own, (parts.hostname, parts.port))
-        server.RequestHandlerClass = type("Handler", (_Handler,), {"proxy": proxy})
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.ended.set()
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", port), _Handler)
+    own = f"http://127.0.0.1:{server.server_port}{parts.path}"
+    proxy = FaultProxy(own, (parts.hostname, parts.port))
+    server.RequestHandlerClass = type("Handler", (_Handler,), {"proxy": proxy})
+    with answering(server, proxy.ended.set):
+        yield proxy

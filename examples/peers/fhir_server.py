@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from examples.peers.in_thread import answering
+
 JSON = "application/fhir+json"
 
 
@@ -108,12 +110,7 @@ class _Http(http.server.ThreadingHTTPServer):
 @contextlib.contextmanager
 def running() -> Iterator[FhirServer]:
     """Serve until the block ends."""
-    with _Http(("127.0.0.1", 0), _Handler) as server:
-        server.fhir = FhirServer(f"http://127.0.0.1:{server.server_port}/base")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server.fhir
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Http(("127.0.0.1", 0), _Handler)
+    server.fhir = FhirServer(f"http://127.0.0.1:{server.server_port}/base")
+    with answering(server):
+        yield server.fhir

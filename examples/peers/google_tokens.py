@@ -15,6 +15,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from examples.peers.in_thread import answering
+
 EMAIL = "penumbra@hospital.iam.gserviceaccount.com"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -105,15 +107,8 @@ def serving() -> Iterator[TokenServer]:
         f"http://127.0.0.1:{server.server_port}/token",
     )
     server.state.may_go_on.set()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server, server.state.may_go_on.set):
         yield server.state
-    finally:
-        server.state.may_go_on.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _bytes(text: str) -> bytes:

@@ -6,9 +6,35 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
+
+from examples.peers.in_thread import answering
+
+IMAGES: Final = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+MEANS: Final = [[1.5], [5.5], [9.5]]
+"""A question, and what is answered."""
+PREDICT: Final = {
+    "inputs": {"image": {"shape": (-1, -1, -1)}},
+    "outputs": {"mean": {"shape": (-1, 1)}},
+}
+"""[models.NAME.predict] of this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """IMAGES in one request, as the pool wants them (ai/slabs.py)."""
+
+    batches: int = 1
+    is_sequence: bool = False
+    pixel_digest: str = "images"
+
+    def tensors(self, batch: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Give the only request."""
+        assert batch == 0
+        return {"image": IMAGES}
 
 
 @dataclass(slots=True)
@@ -83,12 +109,5 @@ def serving(token: str = "") -> Iterator[PredictServer]:
     """Answer until the block ends."""
     server = _Http(("127.0.0.1", 0), _Handler)
     server.state = PredictServer(f"http://127.0.0.1:{server.server_port}/v1/mean:predict", token)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server, server.state.stopped.set):
         yield server.state
-    finally:
-        server.state.stopped.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()

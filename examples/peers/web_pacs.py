@@ -5,7 +5,6 @@ import http.client
 import io
 import json
 import ssl
-import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pydicom import dcmread
+
+from examples.peers.in_thread import answering
 
 Reply = tuple[int, dict[str, str], bytes]
 JSON = {"Content-Type": "application/dicom+json"}
@@ -77,14 +78,8 @@ def running(pacs: WebPacs, tls: ssl.SSLContext | None = None) -> Iterator[WebPac
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     pacs.port = server.server_address[1]
-    serving = threading.Thread(target=server.serve_forever, args=(0.02,))
-    serving.start()
-    try:
+    with answering(server):
         yield pacs
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,27 +15,8 @@ from config.models import Model
 from config.shapes import Secret
 from dicom.errors import BadAnswer, ModelUnavailable, Unsuitable
 from examples.peers import mlserver, predict_server
+from examples.peers.predict_server import IMAGES, MEANS, PREDICT, Images
 from examples.peers.process import free_port
-
-IMAGES = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
-MEANS = [[1.5], [5.5], [9.5]]
-PREDICT = {
-    "inputs": {"image": {"shape": (-1, -1, -1)}},
-    "outputs": {"mean": {"shape": (-1, 1)}},
-}
-
-
-@dataclass
-class Images:
-    """Three images in one request."""
-
-    batches: int = 1
-    is_sequence: bool = False
-    pixel_digest: str = "images"
-
-    def tensors(self, batch: int) -> dict[str, np.ndarray]:
-        assert batch == 0
-        return {"image": IMAGES}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import hashlib
 import http.server
 import socket
-import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pytest
 from config.destinations import ObjectStoreDestination
 from config.shapes import Secret
 from dicom.errors import Busy, Refused, Unreachable
+from examples.peers.in_thread import answering
 from storage.destinations import bucket, bucket_settings, object_store
 from storage.destinations.bucket import ONE_PUT_BYTES, Bucket, Found
 from storage.destinations.object_store import ObjectStore
@@ -53,13 +53,10 @@ class Grumpy(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def grumpy(s3_settings):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Grumpy) as server:
-        server.daemon_threads, server.asked = True, 0
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Grumpy)
+    server.daemon_threads, server.asked = True, 0
+    with answering(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -2,33 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 
 from config.models import Model
 from examples.peers import predict_server
-
-IMAGES = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
-MEANS = [[1.5], [5.5], [9.5]]
-PREDICT = {
-    "inputs": {"image": {"shape": (-1, -1, -1)}},
-    "outputs": {"mean": {"shape": (-1, 1)}},
-}
-
-
-@dataclass
-class Images:
-    """Three images in one request."""
-
-    batches: int = 1
-    is_sequence: bool = False
-    pixel_digest: str = "images"
-
-    def tensors(self, batch: int) -> dict[str, np.ndarray]:
-        return {"image": IMAGES}
+from examples.peers.predict_server import MEANS, PREDICT, Images
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +43,6 @@ def ask_at_once(loop) -> Callable[..., None]:
         assert answers == [MEANS] * len(several)
 
     return asked
-
-
-@pytest.fixture
-def prepare() -> Callable[[object], Images]:
-    """Make three images ready, whatever is served."""
-    return lambda _: Images()
 
 
 @pytest.fixture

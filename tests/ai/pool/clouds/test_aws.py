@@ -15,6 +15,8 @@ import pytest
 from ai.pool import Servers
 from dicom.errors import ModelUnavailable
 from examples.peers import predict_server, sigv4
+from examples.peers.in_thread import answering
+from examples.peers.predict_server import Images
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+not-a-real-one"
 ACCOUNT = sigv4.Account("AKIDHOSPITAL", SECRET)
@@ -187,13 +189,8 @@ def role(monkeypatch, sagemaker) -> Iterator[Role]:
     url = f"http://127.0.0.1:{server.server_port}/role"
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
     sagemaker.refuse = lambda *request: sigv4.fault(server.account, *request, now=time.time())
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.may_go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(server, server.may_go_on.set):
+        yield server
 
 
 @pytest.mark.parametrize(("lives_s", "given"), [(60, 3), (3600, 1)])
@@ -214,14 +211,14 @@ def test_a_role_that_gives_nothing_usable(ask, sagemaker, role, lives_s, lacks):
     assert role.account.secret not in str(caught.value)
 
 
-def test_many_that_wait_for_a_role_hold_up_no_end(settings, prepare, sagemaker, role):
+def test_many_that_wait_for_a_role_hold_up_no_end(settings, sagemaker, role):
     """A worker that is asked to end does so, however many calls a silent role keeps waiting."""
     role.may_go_on.clear()
     its = settings(sagemaker.url, **AWS, timeout_s=0.5)
 
     async def many() -> list[object]:
         servers = Servers()
-        calls = (servers.infer(its, prepare) for _ in range(12))
+        calls = (servers.infer(its, lambda _: Images()) for _ in range(12))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await servers.close()
         return answers
