@@ -5,12 +5,15 @@ ai/triton.py is Triton, and every server that speaks KServe v2, over gRPC.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy.typing as npt
 
 from ai.contract import Served
 from ai.prepared import Tensors
+
+PROBE_S: Final = 2.0
+"""How long a question that needs no computing may take."""
 
 
 @dataclass(frozen=True, slots=True)

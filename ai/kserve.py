@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from ai import kserve_bodies, tensors
 from ai.contract import Served, Tensor
-from ai.endpoint import Call, Reply
+from ai.endpoint import PROBE_S, Call, Reply
 from ai.http_calls import Calls, Said, parsed, require_good
 from ai.tracing import traceparent
-from ai.triton import PROBE_S, newest
+from ai.triton import newest
 from ai.trouble import Trouble, Troubled, why_absent
 from dicom.errors import BadAnswer
 

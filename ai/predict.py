@@ -14,11 +14,10 @@ import numpy as np
 from ai import tensors
 from ai.contract import Served, Tensor
 from ai.datatypes import DTYPES
-from ai.endpoint import Call, Reply
+from ai.endpoint import PROBE_S, Call, Reply
 from ai.http_calls import Calls, parsed, require_good
 from ai.kserve_bodies import words
 from ai.tracing import traceparent
-from ai.triton import PROBE_S
 from config.predict import Predict
 from dicom.errors import BadAnswer, Unsuitable
 

@@ -21,15 +21,13 @@ from tritonclient.utils import InferenceServerException
 from ai import tensors, triton_wire
 from ai.contract import Served, Tensor
 from ai.datatypes import DTYPES
-from ai.endpoint import Call, Reply
+from ai.endpoint import PROBE_S, Call, Reply
 from ai.tracing import traceparent
 from ai.triton_memory import Memory, is_local
 from ai.triton_wire import Given
 from ai.trouble import Trouble, Troubled, classify, one_line, why_absent
 from dicom.errors import BadAnswer, InferenceFault, Unsuitable
 
-PROBE_S: Final = 2.0
-"""How long a question that needs no computing may take."""
 SHARED_FROM_BYTES: Final = 1 << 16
 """Less than this is carried by the call itself: it is on its way sooner."""
 MOST_BYTES: Final = 2**31 - 1

@@ -113,12 +113,16 @@ def test_where_nothing_can_be_mapped_it_is_read(spool, objects, given_of, monkey
     """A kernel that knows no MADV_POPULATE_READ, or a disk that fails, costs a copy at most."""
     instance = objects.store(spool, objects.body(9000), "2.25.7")
 
+    refused = []
+
     class Poor(mmap.mmap):
-        def madvise(self, *_arguments):
+        def madvise(self, *arguments):
+            refused.append(arguments)
             raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(proving.mmap, "mmap", Poor)
     assert given_of(instance) == [objects.body(9000)]
+    assert refused == [(proving._MADV_POPULATE_READ,)]
 
 
 TEXT = st.text(max_size=20) | st.just('"sop_instance_uid":"2.25.7"') | st.just("PnbR")
